@@ -1,0 +1,134 @@
+/**
+ * The records of the journal, in the order in which the data flows:
+ * turn → next state → verdict, hint → sample → step → adapter.
+ * Plain data; arrays of numbers keep null for "unknown". Field names are those of learning.md.
+ */
+import type { Sampling } from '../../protocol/engine.ts';
+
+export type Modality = 'completion';
+
+/** One action of the agent, with the exact tokens that produced it (invariant 2 of design.md). */
+export interface Turn {
+  id: string;
+  session: string;
+  workspace: string;
+  modality: Modality;
+  /** Only main turns train; no role stated means side. */
+  role: 'main' | 'side';
+  /** Hash-chosen, before anything is known of the outcome; held-out turns never train. */
+  split: 'train' | 'holdout';
+  /** What `split` was drawn on: a (file, 30-minute) block, or a commit in a replay. */
+  block: string;
+  offeredAt: number;
+  uri: string;
+  languageId: string;
+  /** Document version and UTF-16 offset at which the suggestion was offered. */
+  version: number;
+  offset: number;
+  /** Prompt as served: BOS, context snippets, prefix (and suffix under fill-in-the-middle). */
+  promptIds: number[];
+  /** How the prompt was built; the hint snippet is put before the untouched prompt. */
+  promptMode: 'prefix' | 'fim';
+  responseIds: number[];
+  logprobs: (number | null)[];
+  /** Raw response, and the byte at which each of its tokens starts (one more entry, the end). */
+  rawText: string;
+  offsets: number[];
+  /** What post-processing left to show; a prefix of rawText, maybe empty (then nothing was offered). */
+  shownText: string;
+  finishReason: 'stop' | 'eos' | 'length' | 'cancelled';
+  sampling: Sampling;
+  /** Promoted version that answered; null = base model. */
+  adapter: number | null;
+  fingerprint: string;
+  /** Up to 8 lines before the cursor with the partial line, and 4 after: the hint snippet's frame. */
+  before: string;
+  after: string;
+}
+
+export type Outcome = 'accepted' | 'partial' | 'typedThrough' | 'diverged' | 'superseded' | 'abandoned';
+
+/** Everything attributable that happened after a turn. */
+export interface NextState {
+  turn: string;
+  outcome: Outcome;
+  /** Characters of shownText that were taken over by acceptance. */
+  acceptedChars: number;
+  /** What the developer wrote at the turn's place, from the offer's offset on; null = unknown. */
+  developerText: string | null;
+  /** [seconds after acceptance, 4-gram similarity in [0, 1]]; null similarity = void. */
+  survival: [number, number | null][];
+  decidedAt: number;
+}
+
+export interface Verdict {
+  turn: string;
+  /** [-1, 1] */
+  score: number;
+  /** [0, 1] */
+  confidence: number;
+  source: 'verifier' | 'explicit' | 'classifier' | 'judge';
+  /** Sentences a person can read. */
+  evidence: string[];
+  /** A correction (late evidence) is an additional verdict, history is never rewritten. */
+  kind: 'provisional' | 'correction';
+  at: number;
+}
+
+export interface Hint {
+  turn: string;
+  source: 'developer' | 'diagnostic' | 'correction' | 'judge';
+  text: string;
+  at: number;
+}
+
+export type SampleState = 'ready' | 'leased' | 'consumed' | 'dropped';
+export type Route = 'policyGradient' | 'distillation' | 'sft';
+
+/** A turn routed to training. What is trained is worked out from turn, next state and hint at lease. */
+export interface Sample {
+  id: number;
+  turn: string;
+  workspace: string;
+  route: Route;
+  /** A of the policy-gradient term; null where the route has none. */
+  advantage: number | null;
+  /** Multiplies the policy-gradient term. */
+  weight: number;
+  /** Adapter version of the turn (0 = base): staleness is counted from it. */
+  version: number;
+  state: SampleState;
+  /** Why it was dropped. */
+  reason: string | null;
+  /** Step that leased or consumed it. */
+  step: number | null;
+  createdAt: number;
+}
+
+export interface Step {
+  id: number;
+  workspace: string;
+  seed: number;
+  startedAt: number;
+  /** running → trained (candidate on disk) → gated; a step found `running` at start is taken back. */
+  state: 'running' | 'trained' | 'gated' | 'failed';
+  /** Candidate adapter version. */
+  candidate: number | null;
+  metrics: Record<string, number | null>;
+}
+
+export type AdapterState = 'candidate' | 'serving' | 'retired' | 'rejected' | 'rolledBack' | 'quarantined';
+
+export interface AdapterRecord {
+  workspace: string;
+  version: number;
+  parent: number | null;
+  fingerprint: string;
+  dir: string;
+  sha256: string;
+  state: AdapterState;
+  createdAt: number;
+  samples: number;
+  /** In one sentence why it was promoted or not. */
+  reason: string;
+}

@@ -1,0 +1,99 @@
+/** What learning is allowed to do and with which numbers: learning.md's defaults in one place. */
+
+/** What a method learns from; the replay compares them on one stream. */
+export interface Method {
+  /** Earlier accepted and typed text of the workspace is retrieved into the prompt. */
+  memory: boolean;
+  /** Policy gradient on verdicts. */
+  policyGradient: boolean;
+  /** Hinted self-distillation at the divergence. */
+  distillation: boolean;
+  /** The developer's own text by forward KL from the hinted teacher. */
+  splice: boolean;
+  /** Plain cross-entropy on the developer's text. */
+  supervised: boolean;
+}
+
+const none: Method = { memory: false, policyGradient: false, distillation: false, splice: false, supervised: false };
+
+export const METHODS = {
+  frozen: none,
+  memory: { ...none, memory: true },
+  sft: { ...none, supervised: true },
+  binary: { ...none, policyGradient: true },
+  opd: { ...none, distillation: true },
+  combined: { ...none, policyGradient: true, distillation: true, splice: true },
+  'memory+combined': { memory: true, policyGradient: true, distillation: true, splice: true, supervised: false },
+} as const satisfies Record<string, Method>;
+
+export type MethodName = keyof typeof METHODS;
+/** The shipped setting; docs/learning-results.md says why. */
+export const DEFAULT_METHOD: MethodName = 'combined';
+
+export interface LearnSettings {
+  method: MethodName;
+  seed: number;
+  rank: number;
+  alpha: number;
+  lr: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  weightDecay: number;
+  clipNorm: number;
+  clipLow: number;
+  clipHigh: number;
+  klBeta: number;
+  ceLambda: number;
+  spliceWeight: number;
+  pgWeight: number;
+  opdWeight: number;
+  /** Effective samples of one AdamW step, and of one after `quietSeconds` without a new one. */
+  stepSamples: number;
+  quietSamples: number;
+  quietSeconds: number;
+  /** Samples older than this many versions are dropped. */
+  maxStaleness: number;
+  /** Size of the student's own top-K in the distillation support. */
+  topK: number;
+  /** Least weight of the developer's token at the divergence. */
+  developerWeight: number;
+  /** |D| is clipped here. */
+  deltaClip: number;
+  /** Longest stretch of the developer's text that is spliced, tokens. */
+  spliceTokens: number;
+  /** Share of blocks that is held out. */
+  holdoutShare: number;
+  /** p of the completion reward r = (1-p)s - p(1-s). */
+  completionPrior: number;
+}
+
+export const DEFAULT_SETTINGS: LearnSettings = {
+  method: DEFAULT_METHOD,
+  seed: 1,
+  rank: 16,
+  alpha: 32,
+  lr: 3e-4,
+  beta1: 0.9,
+  beta2: 0.98,
+  eps: 1e-8,
+  weightDecay: 0.1,
+  clipNorm: 1,
+  clipLow: 0.2,
+  clipHigh: 0.28,
+  klBeta: 0.02,
+  ceLambda: 0,
+  spliceWeight: 1,
+  pgWeight: 1,
+  opdWeight: 1,
+  stepSamples: 16,
+  quietSamples: 4,
+  quietSeconds: 60,
+  maxStaleness: 8,
+  topK: 20,
+  developerWeight: 0.05,
+  deltaClip: 1,
+  spliceTokens: 64,
+  holdoutShare: 0.2,
+  completionPrior: 0.25,
+};

@@ -1,0 +1,80 @@
+/**
+ * The error catalogue: one code, one sentence, one remedy for everything that can go wrong across
+ * a process border or on the command line. Code that fails on purpose throws a `HindsightError`;
+ * anything else that surfaces is a defect and is reported as `internal`.
+ */
+import { z } from 'zod';
+
+/** [JSON-RPC code, what happened, what to do]. `{name}` is filled from the details. */
+const CATALOGUE = {
+  internal: [-32603, 'Something unexpected failed: {message}', 'Please report it with the log.'],
+  invalidParams: [-32602, 'The message {method} does not fit the protocol: {problem}', 'Update the older of the two sides.'],
+  cancelled: [-32800, 'The request was cancelled', 'Nothing to do.'],
+  deadline: [-32001, '{what} took longer than {seconds} s', 'Try again, or look at `hindsight doctor`.'],
+  protocolMismatch: [-32010, 'This side speaks protocol {ours} and the other side {theirs}', 'Update {side}.'],
+  messageTooLarge: [-32011, 'A message of {bytes} bytes is over the limit of {limit}', 'Send less at once.'],
+  consentMissing: [-32020, 'Nothing may be learned from {workspace} before its owner agrees', 'Run "Hindsight: Choose What May Be Learned…".'],
+  socketOccupied: [-32030, 'The socket {path} is held by something that is not a Hindsight daemon', 'Stop that program, or set HINDSIGHT_HOME to another folder.'],
+  daemonAbsent: [-32031, 'No Hindsight daemon is running', 'Start one with `hindsight serve`.'],
+  engineUnavailable: [-32040, 'The engine is not running: {reason}', 'It is restarted by itself; `hindsight doctor` says what is wrong if it does not come back.'],
+  nativeMissing: [-32041, 'The native engine could not be loaded: {reason}', 'Run `npm run build`, or reinstall the extension.'],
+  modelMissing: [-32050, 'There is no model in {path}: {problem}', 'Give a folder in Hugging Face layout with config.json, tokenizer.json and safetensors files.'],
+  modelCorrupt: [-32051, 'The model file {path} cannot be read: {problem}', 'Download or copy it again.'],
+  modelUnsupported: [-32052, 'The model in {path} is not supported: {problem}', 'Use a llama, qwen2 or qwen3 model in fp32, fp16 or bf16.'],
+  tokenizerMissing: [-32053, 'There is no usable tokenizer in {path}: {problem}', 'Copy tokenizer.json of the model into its folder.'],
+  adapterMissing: [-32060, 'There is no adapter {adapter}', 'See `hindsight adapters list`.'],
+  adapterUnfit: [-32061, 'The adapter {adapter} does not fit the loaded model: {problem}', 'Use an adapter trained on this base model.'],
+  adapterCorrupt: [-32062, 'The adapter {adapter} cannot be read: {problem}', 'Roll back with `hindsight adapters rollback`, or export it again.'],
+  badRequest: [-32070, '{problem}', '{remedy}'],
+  unsupported: [-32071, '{what} is not supported: {problem}', '{remedy}'],
+  journalNewer: [-32080, 'The journal {path} was written by a newer Hindsight (schema {theirs}, this one knows {ours})', 'Update Hindsight, or set HINDSIGHT_HOME to another folder.'],
+  journalCorrupt: [-32081, 'The journal {path} cannot be opened: {problem}', 'Move it away, or restore a copy; a new one is made at the next start.'],
+  repositoryUnusable: [-32090, '{path} cannot be replayed: {problem}', 'Give a git repository with at least two commits that add lines.'],
+  streamCorrupt: [-32091, 'The stream {path} cannot be read: {problem}', 'Export it again with `hindsight replay REPO --export FILE`.'],
+} as const satisfies Record<string, readonly [number, string, string]>;
+
+export type ErrorName = keyof typeof CATALOGUE;
+export type ErrorDetails = Record<string, string | number>;
+
+/** An error of the catalogue. `message` is one sentence that ends with the remedy. */
+export class HindsightError extends Error {
+  readonly code: number;
+  constructor(
+    readonly errorName: ErrorName,
+    readonly details: ErrorDetails = {},
+  ) {
+    super(sentence(errorName, details));
+    this.name = 'HindsightError';
+    this.code = CATALOGUE[errorName][0];
+  }
+}
+
+function sentence(name: ErrorName, details: ErrorDetails): string {
+  const [, what, remedy] = CATALOGUE[name];
+  const fill = (text: string): string => text.replace(/\{(\w+)\}/g, (_, key: string) => String(details[key] ?? `(${key})`));
+  return `${fill(what).replace(/\.+$/, '')}. ${fill(remedy)}`;
+}
+
+/** What travels in a JSON-RPC error's `data`, so that the other side rebuilds the same error. */
+export const errorData = z.object({ name: z.string(), details: z.record(z.string(), z.union([z.string(), z.number()])) });
+
+/** The catalogue error behind whatever was thrown, wherever it was thrown. */
+export function toHindsightError(thrown: unknown): HindsightError {
+  if (thrown instanceof HindsightError) return thrown;
+  const data = errorData.safeParse(isObject(thrown) ? thrown['data'] : undefined);
+  if (data.success && isErrorName(data.data.name)) return new HindsightError(data.data.name, data.data.details);
+  return new HindsightError('internal', { message: thrown instanceof Error ? thrown.message : String(thrown) });
+}
+
+/** For the reference page and its tests. */
+export function catalogue(): { name: ErrorName; code: number; what: string; remedy: string }[] {
+  return Object.entries(CATALOGUE).map(([name, [code, what, remedy]]) => ({ name: name as ErrorName, code, what, remedy }));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isErrorName(name: string): name is ErrorName {
+  return Object.hasOwn(CATALOGUE, name);
+}

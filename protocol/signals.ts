@@ -1,0 +1,60 @@
+/**
+ * What the editor tells the daemon about the developer's work. A signal is an observation, never a
+ * judgement: outcomes are inferred from signals in daemon/capture, so that every editor that can
+ * report text changes can teach. Signals are numbered per session without gaps; publishing is
+ * idempotent, and what was acknowledged is on disk.
+ */
+import { z } from 'zod';
+import { request } from './message.ts';
+
+/** Milliseconds since the Unix epoch, by the editor's clock. */
+const at = z.number().nonnegative();
+const uri = z.string().min(1);
+const offset = z.int().nonnegative();
+
+/** One replaced range, offsets in UTF-16 units of the document before this change; the changes of
+ *  one event are listed so that applying them one after another gives the new document. */
+export const textChange = z.object({ offset, length: offset, text: z.string() });
+export type TextChange = z.output<typeof textChange>;
+
+export const signal = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('session.started'), at, workspace: uri, editor: z.string() }),
+  z.object({ kind: z.literal('session.ended'), at }),
+  z.object({ kind: z.literal('document.opened'), at, uri, languageId: z.string(), version: z.int() }),
+  z.object({
+    kind: z.literal('document.changed'),
+    at,
+    uri,
+    /** Document version after the change. */
+    version: z.int(),
+    changes: z.array(textChange).min(1),
+    reason: z.enum(['undo', 'redo']).optional(),
+  }),
+  z.object({ kind: z.literal('document.saved'), at, uri, version: z.int() }),
+  z.object({ kind: z.literal('document.closed'), at, uri }),
+  /** The accept command of a suggestion ran; the text change came just before it. */
+  z.object({ kind: z.literal('suggestion.accepted'), at, turn: z.string() }),
+  /** HEAD moved to another commit or branch: survival of what was accepted before is void. */
+  z.object({ kind: z.literal('branch.switched'), at, workspace: uri }),
+]);
+export type Signal = z.output<typeof signal>;
+export type SignalOf<K extends Signal['kind']> = Extract<Signal, { kind: K }>;
+
+export const signalPublish = request(
+  'hindsight/signal/publish',
+  'editor→daemon',
+  'Hands over signals `first`, `first`+1, … of a session. Signals at or below the acknowledged number are ignored, a gap is refused. The answer comes when they are on disk.',
+  z.object({ session: z.string(), first: z.int().nonnegative(), signals: z.array(signal).max(1000) }),
+  z.object({ acknowledged: z.int() }),
+  {
+    params: {
+      session: 's-1',
+      first: 4,
+      signals: [
+        { kind: 'document.changed', at: 1_790_000_000_000, uri: 'file:///p/a.ts', version: 7, changes: [{ offset: 120, length: 0, text: 'return total;' }] },
+        { kind: 'suggestion.accepted', at: 1_790_000_000_004, turn: 't-9' },
+      ],
+    },
+    result: { acknowledged: 5 },
+  },
+);
