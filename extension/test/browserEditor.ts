@@ -1,0 +1,161 @@
+// A real VS Code without a desktop: code-server's extension host, its workbench in headless Chromium.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { appendFileSync, openSync, readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { chromium, type BrowserContext, type Page } from 'playwright-core';
+import { startDriver, type Driver } from './driver/server.ts';
+import { TEST_ENV } from './driver/commands.ts';
+import { freePort } from './freePort.ts';
+import { QUIET_SETTINGS, type EditorUnderTest, type LaunchOrder } from './journey.ts';
+import type { PreparedEditor } from './prepare.ts';
+
+const BROWSER_FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
+];
+const VIEWPORT = { width: 1400, height: 860 };
+
+/** The port stays the same over all launches: the workbench keeps its state in the browser by origin. */
+export class BrowserEditor implements EditorUnderTest {
+  readonly description = 'VS Code in headless Chromium (code-server)';
+  #server: ChildProcess | undefined;
+  #context: BrowserContext | undefined;
+  #page: Page | undefined;
+  #driver: Driver | undefined;
+  #port: number | undefined;
+
+  constructor(private readonly prepared: PreparedEditor) {}
+
+  async launch(order: LaunchOrder): Promise<void> {
+    this.#port ??= await freePort();
+    this.#driver = await startDriver(() => this.#page);
+    try {
+      await this.#startServer(order, this.#port, this.#driver);
+      await this.#runInPage(order, `127.0.0.1:${this.#port}`);
+    } finally {
+      await this.stop();
+    }
+  }
+
+  async stop(): Promise<void> {
+    const [context, server, driver] = [this.#context, this.#server, this.#driver];
+    this.#context = this.#server = this.#driver = this.#page = undefined;
+    await context?.close().catch(() => undefined);
+    if (server !== undefined) await endProcessGroup(server);
+    await driver?.close();
+  }
+
+  async #startServer(order: LaunchOrder, port: number, driver: Driver): Promise<void> {
+    const { place } = order;
+    const data = path.join(place.userData, 'data');
+    const extensions = path.join(place.userData, 'extensions');
+    await mkdir(path.join(data, 'User'), { recursive: true });
+    await mkdir(extensions, { recursive: true });
+    await writeFile(path.join(data, 'User/settings.json'), JSON.stringify({ ...QUIET_SETTINGS, ...order.settings }, null, 2));
+    const logFile = path.join(place.logs, 'server.log');
+    const log = openSync(logFile, 'a');
+    const args = [
+      this.prepared.serverEntry, '--bind-addr', `127.0.0.1:${port}`, '--auth', 'none', '--disable-telemetry', '--disable-update-check',
+      '--disable-workspace-trust', '--disable-getting-started-override', '--vscode-option', 'enable-smoke-test-driver',
+      '--user-data-dir', data, '--extensions-dir', extensions,
+    ];
+    const env = {
+      ...withoutOuterEditor(process.env),
+      ...order.env,
+      [TEST_ENV.driver]: driver.url,
+      CODE_SERVER_CONFIG: path.join(place.userData, 'config.yaml'),
+      EXTENSIONS_GALLERY: '{}',
+    };
+    this.#server = spawn(this.prepared.node, args, { env, stdio: ['ignore', log, log], detached: true });
+    const server = this.#server;
+    const deadline = Date.now() + 30_000;
+    while (!(await isHealthy(port))) {
+      if (server.exitCode !== null) throw new Error(`code-server ended with ${server.exitCode} at its start\n${readFileSync(logFile, 'utf8').slice(-2000)}`);
+      if (Date.now() > deadline) throw new Error(`code-server did not answer within 30 s; see ${logFile}`);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+
+  async #runInPage(order: LaunchOrder, authority: string): Promise<void> {
+    const { place } = order;
+    this.#context = await chromium.launchPersistentContext(path.join(place.userData, 'browser'), {
+      executablePath: this.prepared.chromium,
+      headless: true,
+      args: BROWSER_FLAGS,
+      viewport: VIEWPORT,
+      timeout: 60_000,
+    });
+    const page = this.#context.pages()[0] ?? (await this.#context.newPage());
+    this.#page = page;
+    const workbenchLog = path.join(place.logs, 'workbench.log');
+    // Both functions must be there before the workbench loads: it looks for them when the tests end.
+    await page.exposeFunction('codeAutomationLog', (type: string, args: unknown[]) => appendFileSync(workbenchLog, `[${type}] ${args.map(String).join(' ')}\n`));
+    const ended = new Promise<void>((resolve) => {
+      void page.exposeFunction('codeAutomationExit', () => resolve());
+    });
+    const broken = new Promise<never>((_resolve, reject) => {
+      page.on('crash', () => reject(new Error('the workbench page crashed')));
+      page.on('close', () => reject(new Error('the workbench page was closed')));
+      this.#server?.on('exit', (code) => reject(new Error(`code-server ended with ${code} under the suite`)));
+    });
+    broken.catch(() => undefined);
+    page.on('dialog', (dialog) => void dialog.accept().catch(() => undefined));
+    await page.goto(workbenchUrl(order, authority), { timeout: 60_000 });
+    await beforeDeadline(Promise.race([ended, broken]), order.timeoutMs, async () => {
+      const picture = path.join(place.logs, 'timeout.png');
+      await page.screenshot({ path: picture }).catch(() => undefined);
+      return `the suite did not end within ${order.timeoutMs / 1000} s; what the window showed then: ${picture}`;
+    });
+  }
+}
+
+function workbenchUrl(order: LaunchOrder, authority: string): string {
+  const remote = (file: string): string => `vscode-remote://${authority}${file.split(path.sep).map(encodeURIComponent).join('/')}`;
+  const payload = [
+    ['extensionDevelopmentPath', remote(order.extension)],
+    ['extensionTestsPath', remote(path.join(order.suiteFolder, 'index.js'))],
+    ['skipWelcome', 'true'],
+  ];
+  return `http://${authority}/?folder=${encodeURIComponent(order.place.workspace)}&payload=${encodeURIComponent(JSON.stringify(payload))}`;
+}
+
+async function beforeDeadline(work: Promise<void>, timeoutMs: number, explain: () => Promise<string>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), timeoutMs);
+  });
+  const first = await Promise.race([work, late]).finally(() => clearTimeout(timer));
+  if (first === 'late') throw new Error(await explain());
+}
+
+/** Variables of an editor in whose terminal this runs would change the editor under test. */
+function withoutOuterEditor(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(VSCODE_|ELECTRON_|NODE_OPTIONS$|PORT$)/.test(name)));
+}
+
+async function endProcessGroup(leader: ChildProcess): Promise<void> {
+  const { pid } = leader;
+  if (pid === undefined) return;
+  const gone = leader.exitCode !== null || leader.signalCode !== null ? Promise.resolve() : new Promise<void>((resolve) => leader.once('exit', () => resolve()));
+  signalGroup(pid, 'SIGTERM');
+  await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 5000))]);
+  // The extension host may outlive its server; nothing of the group stays.
+  signalGroup(pid, 'SIGKILL');
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+async function isHealthy(port: number): Promise<boolean> {
+  try {
+    return (await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(2000) })).ok;
+  } catch {
+    return false;
+  }
+}

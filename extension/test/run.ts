@@ -1,0 +1,142 @@
+// Runs the editor suites: prepares an editor, bundles each suite, launches, and believes only the suite's own result.
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { build } from 'esbuild';
+import { BrowserEditor } from './browserEditor.ts';
+import { DesktopEditor } from './desktopEditor.ts';
+import { TEST_ENV, type SuiteResult } from './driver/commands.ts';
+import { isPassed, makePlace, type EditorUnderTest, type Journey, type JourneyPlace, type Launch } from './journey.ts';
+import { JOURNEYS } from './journeys.ts';
+import { prepareEditor } from './prepare.ts';
+
+const USAGE = `usage: npm run test:editor -- [JOURNEY…] [--prepare] [--desktop]
+  JOURNEY    only these (${JOURNEYS.map((each) => each.name).join(', ')}); all when none is named
+  --prepare  prepare the editor and stop
+  --desktop  download a desktop VS Code and run there; HINDSIGHT_VSCODE=PATH uses an installed one`;
+
+const say = (line: string): void => void process.stdout.write(`[editor] ${line}\n`);
+
+/** @returns the exit code */
+export async function main(root: string, args: readonly string[]): Promise<number> {
+  const wanted = args.filter((arg) => !arg.startsWith('--'));
+  const flags = new Set(args.filter((arg) => arg.startsWith('--')));
+  const unknown = [...wanted.filter((name) => !JOURNEYS.some((each) => each.name === name)), ...[...flags].filter((flag) => flag !== '--prepare' && flag !== '--desktop')];
+  if (unknown.length > 0) {
+    process.stderr.write(`unknown: ${unknown.join(', ')}\n${USAGE}\n`);
+    return 2;
+  }
+  const cache = path.join(root, '.cache/editor');
+  const editor = await chooseEditor(cache, flags.has('--desktop'));
+  if (flags.has('--prepare')) return 0;
+  say(`running in ${editor.description}`);
+  let failed = 0;
+  for (const journey of JOURNEYS) {
+    if (wanted.length > 0 && !wanted.includes(journey.name)) continue;
+    if (!(await runJourney(root, cache, editor, journey))) failed += 1;
+  }
+  return failed === 0 ? 0 : 1;
+}
+
+async function chooseEditor(cache: string, download: boolean): Promise<EditorUnderTest> {
+  const desktop = process.env['HINDSIGHT_VSCODE'];
+  if (desktop !== undefined && desktop !== '') {
+    if (!existsSync(desktop)) throw new Error(`HINDSIGHT_VSCODE names ${desktop}, which does not exist`);
+    return new DesktopEditor(desktop);
+  }
+  if (download) return new DesktopEditor(undefined);
+  return new BrowserEditor(await prepareEditor(cache, say));
+}
+
+async function runJourney(root: string, cache: string, editor: EditorUnderTest, journey: Journey): Promise<boolean> {
+  const started = Date.now();
+  const place = await makePlace(root, await mkdtemp(path.join(os.tmpdir(), `hindsight-${journey.name}-`)));
+  const stopOnSignal = (): void => void editor.stop().then(() => process.exit(130));
+  process.once('SIGINT', stopOnSignal).once('SIGTERM', stopOnSignal);
+  try {
+    await journey.arrange?.(place);
+    for (const [index, launch] of journey.launches.entries()) {
+      say(`${journey.name} ${index + 1}/${journey.launches.length}: ${launch.suite}`);
+      await launch.before?.(place);
+      await runLaunch(root, cache, editor, journey, launch, index + 1, place);
+    }
+  } catch (error) {
+    process.stderr.write(`[editor] ${journey.name} FAILED: ${error instanceof Error ? error.message : String(error)}\n${lastErrors(place)}[editor] logs and data are kept in ${place.folder}\n`);
+    return false;
+  } finally {
+    process.off('SIGINT', stopOnSignal).off('SIGTERM', stopOnSignal);
+    await journey.cleanUp?.(place).catch((error: unknown) => say(`clean-up of ${journey.name}: ${String(error)}`));
+  }
+  say(`${journey.name} passed in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  await rm(place.folder, { recursive: true, force: true });
+  return true;
+}
+
+async function runLaunch(root: string, cache: string, editor: EditorUnderTest, journey: Journey, launch: Launch, number: number, place: JourneyPlace): Promise<void> {
+  const suiteFolder = await bundleSuite(root, cache, launch.suite);
+  const result = path.join(place.logs, `${number}-${launch.suite}.json`);
+  const output = path.join(place.logs, `${number}-${launch.suite}.out`);
+  const following = followFile(output);
+  const env = {
+    ...journey.env?.(place),
+    [TEST_ENV.result]: result,
+    [TEST_ENV.output]: output,
+    [TEST_ENV.launch]: String(number),
+    [TEST_ENV.root]: root,
+  };
+  try {
+    await editor.launch({ place, extension: path.join(root, journey.extension), suiteFolder, env, settings: journey.settings ?? {}, timeoutMs: launch.timeoutMs });
+  } finally {
+    following.stop();
+  }
+  if (!existsSync(result)) throw new Error(`${launch.suite} wrote no result: its extension host ended before the suite did`);
+  const told = JSON.parse(await readFile(result, 'utf8')) as SuiteResult;
+  if (!isPassed(told)) throw new Error(`${launch.suite}: ${told.failures} of ${told.failures + told.passes} tests failed`);
+}
+
+async function bundleSuite(root: string, cache: string, suite: string): Promise<string> {
+  const folder = path.join(cache, 'suite', suite);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const source = path.join(root, 'extension/test/suite');
+  await build({
+    absWorkingDir: root,
+    entryPoints: { index: path.join(source, 'index.ts'), [`${suite}.test`]: path.join(source, `${suite}.test.ts`) },
+    outdir: folder,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    sourcemap: 'inline',
+    external: ['vscode', 'mocha'],
+    logLevel: 'warning',
+  });
+  return folder;
+}
+
+/** Shows a growing file on stdout while the suite writes it. */
+function followFile(file: string): { stop(): void } {
+  let shown = 0;
+  const show = (): void => {
+    if (!existsSync(file) || statSync(file).size <= shown) return;
+    const bytes = readFileSync(file).subarray(shown);
+    shown += bytes.length;
+    process.stdout.write(bytes);
+  };
+  const timer = setInterval(show, 200);
+  return {
+    stop() {
+      clearInterval(timer);
+      show();
+    },
+  };
+}
+
+function lastErrors(place: JourneyPlace): string {
+  const log = path.join(place.logs, 'workbench.log');
+  if (!existsSync(log)) return '';
+  const errors = readFileSync(log, 'utf8').split(/^(?=\[\w+\] )/m).filter((line) => line.startsWith('[error]'));
+  return errors.slice(-5).map((each) => each.split('\n').slice(0, 4).join('\n').trimEnd() + '\n').join('');
+}
+

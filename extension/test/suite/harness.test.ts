@@ -1,0 +1,67 @@
+// Proves the harness itself: a real workbench, real keys, a real screenshot, and an API surface no wider than a user's.
+import assert from 'node:assert/strict';
+import { mkdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { TEST_ENV } from '../driver/commands.ts';
+import { eventually, user } from './user.ts';
+
+const GHOST = ' + right;';
+
+suite('harness', () => {
+  const disposables: vscode.Disposable[] = [];
+  teardown(() => {
+    for (const disposable of disposables.splice(0)) disposable.dispose();
+  });
+
+  test('the workbench is up, with the workspace folder open', async () => {
+    await user.waitFor('.monaco-workbench .statusbar-item');
+    assert.equal(vscode.workspace.workspaceFolders?.length, 1);
+  });
+
+  test('a proposed API is refused, as it is for users', () => {
+    const provider: vscode.InlineCompletionItemProvider = { provideInlineCompletionItems: () => [] };
+    Object.assign(provider, { handleDidShowCompletionItem: () => undefined });
+    assert.throws(() => disposables.push(vscode.languages.registerInlineCompletionItemProvider('*', provider)), /proposal|proposed/i);
+  });
+
+  test('ghost text appears while really typing, and Tab accepts it', async () => {
+    const asked: string[] = [];
+    disposables.push(
+      vscode.languages.registerInlineCompletionItemProvider({ pattern: '**/harness.js' }, {
+        provideInlineCompletionItems(document, position) {
+          const before = document.lineAt(position.line).text.slice(0, position.character);
+          asked.push(before);
+          return before.endsWith('return left') ? [new vscode.InlineCompletionItem(GHOST, new vscode.Range(position, position))] : [];
+        },
+      }),
+    );
+    const document = await openFile('harness.js', 'function add(left, right) {\n  \n}\n');
+    const editor = await vscode.window.showTextDocument(document);
+    editor.selection = new vscode.Selection(1, 2, 1, 2);
+    await user.waitFor('.monaco-editor.focused');
+    await user.type('return left');
+    await user.waitFor('.ghost-text-decoration, .ghost-text-decoration-preview');
+    assert.match(document.lineAt(1).text, /return left$/, 'ghost text is not in the document before it is accepted');
+    const picture = path.join(cacheFolder(), 'harness-ghost-text.png');
+    await user.screenshot(picture);
+    assert.ok(statSync(picture).size > 10_000);
+    await user.press('Tab');
+    await eventually('the ghost text is in the document', () => document.lineAt(1).text === `  return left${GHOST}` || undefined);
+    assert.ok(asked.length > 3, 'the provider was asked as the keys came, not once');
+  });
+});
+
+async function openFile(name: string, text: string): Promise<vscode.TextDocument> {
+  const folder = vscode.workspace.workspaceFolders?.[0];
+  assert.ok(folder);
+  const uri = vscode.Uri.joinPath(folder.uri, name);
+  await vscode.workspace.fs.writeFile(uri, Buffer.from(text));
+  return vscode.workspace.openTextDocument(uri);
+}
+
+function cacheFolder(): string {
+  const folder = path.join(process.env[TEST_ENV.root] ?? '', '.cache/editor/pictures');
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}

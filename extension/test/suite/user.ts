@@ -1,0 +1,39 @@
+// The person at the keyboard, as a suite sees them: every call is a real event in the workbench's page.
+import { TEST_ENV, type UserAction, type UserActionAnswer } from '../driver/commands.ts';
+
+async function ask(action: UserAction): Promise<string> {
+  const url = process.env[TEST_ENV.driver];
+  if (url === undefined) throw new Error('this suite needs the harness: run `npm run test:editor`');
+  const response = await fetch(url, { method: 'POST', body: JSON.stringify(action), signal: AbortSignal.timeout(60_000) });
+  const answer = (await response.json()) as UserActionAnswer;
+  if (!answer.ok) throw new Error(`${action.do}: ${answer.error}`);
+  return answer.text ?? '';
+}
+
+export const user = {
+  press: (keys: string) => ask({ do: 'press', keys }),
+  /** 40 ms between keys is a fast typist. */
+  type: (text: string, delayMs = 40) => ask({ do: 'type', text, delayMs }),
+  click: (selector: string) => ask({ do: 'click', selector }),
+  clickText: (text: string) => ask({ do: 'clickText', text }),
+  waitFor: (selector: string, timeoutMs = 15_000) => ask({ do: 'waitForSelector', selector, timeoutMs }),
+  read: (selector: string) => ask({ do: 'read', selector }),
+  screenshot: (file: string, selector?: string) => ask(selector === undefined ? { do: 'screenshot', file } : { do: 'screenshot', file, selector }),
+  reloadWindow: () => ask({ do: 'reload' }),
+};
+
+/** Waits for a fact to hold, asking again and again; throws with the last answer when it never does. */
+export async function eventually<T>(what: string, look: () => T | undefined | Promise<T | undefined>, deadlineMs = 15_000): Promise<T> {
+  const end = Date.now() + deadlineMs;
+  let lastError = '';
+  for (;;) {
+    try {
+      const seen = await look();
+      if (seen !== undefined) return seen;
+    } catch (error) {
+      lastError = error instanceof Error ? ` (${error.message})` : '';
+    }
+    if (Date.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}${lastError}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
