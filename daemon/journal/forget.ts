@@ -1,0 +1,74 @@
+/** Takes what a person wants forgotten out of the journal, and out of its files (conformance 25). */
+import { HindsightError } from '../../protocol/errors.ts';
+import { rows } from './database.ts';
+import type { Database, Value } from './database.ts';
+
+/** Exactly one of them. */
+export interface ForgetScope {
+  session?: string;
+  uri?: string;
+  workspace?: string;
+}
+
+export interface Forgotten {
+  signals: number;
+  turns: number;
+  /** Adapters that were trained on a forgotten turn, or descend from one that was. */
+  adapters: { workspace: string; version: number }[];
+}
+
+export function forget(database: Database, path: string, scope: ForgetScope, transaction: (work: () => Forgotten) => Forgotten): Forgotten {
+  const { signals, turns, value } = conditions(scope);
+  const forgotten = transaction(() => {
+    const run = (sql: string, ...values: Value[]): number => database.prepare(sql).run(...values).changes;
+    const adapters = trainedOn(database, turns, value);
+    // The sessions stay as numbers, so that a window that is still open goes on where it is.
+    run(`update session set forgotten = forgotten + (select count(*) from signal where signal.session = session.id and ${signals})`, value);
+    const result = {
+      signals: run(`delete from signal where ${signals}`, value),
+      turns: run(`delete from turn where ${turns}`, value),
+      adapters,
+    };
+    if (scope.workspace !== undefined) run(`update session set workspace = '' where workspace = ?`, value);
+    return result;
+  });
+  scour(database, path);
+  return forgotten;
+}
+
+function conditions(scope: ForgetScope): { signals: string; turns: string; value: string } {
+  if (scope.session !== undefined) return { signals: 'signal.session = ?1', turns: 'turn.session = ?1', value: scope.session };
+  if (scope.uri !== undefined) return { signals: 'signal.uri = ?1', turns: 'turn.uri = ?1', value: scope.uri };
+  if (scope.workspace !== undefined) {
+    return { signals: 'signal.session in (select id from session where workspace = ?1)', turns: 'turn.workspace = ?1', value: scope.workspace };
+  }
+  throw new HindsightError('badRequest', { problem: 'Nothing was named to be forgotten', remedy: 'Name a session, a file or a workspace.' });
+}
+
+function trainedOn(database: Database, turns: string, value: string): Forgotten['adapters'] {
+  const found = rows(
+    database,
+    `with recursive tainted(workspace, version) as (
+       select step.workspace, step.candidate from turn
+         join sample on sample.turn = turn.id and sample.state = 'consumed'
+         join step on step.id = sample.step and step.candidate is not null
+         where ${turns}
+       union
+       select adapter.workspace, adapter.version from adapter
+         join tainted on adapter.workspace = tainted.workspace and adapter.parent = tainted.version
+     )
+     select workspace, version from tainted order by workspace, version`,
+    value,
+  );
+  return found.map((row) => ({ workspace: String(row['workspace']), version: Number(row['version']) }));
+}
+
+/** Rewrites the file without its free pages and empties the write-ahead log, where deleted text
+ *  would live on. */
+function scour(database: Database, path: string): void {
+  database.exec('vacuum');
+  const busy = Number(rows(database, 'pragma wal_checkpoint(truncate)')[0]?.['busy'] ?? 0);
+  if (busy !== 0) {
+    throw new HindsightError('badRequest', { problem: `The journal ${path} is read by another program, so its log still holds the text`, remedy: 'Close that program and forget again.' });
+  }
+}
