@@ -1,0 +1,133 @@
+/**
+ * Metrics of a replay and how sure they are. The unit is the commit: lines of one commit are alike,
+ * commits much less so. Seeds are averaged within a commit first, then commits are resampled; a
+ * difference of two methods is taken within each resample, on the same commits (paired).
+ */
+
+/** What one run measured on one commit; sums, so that commits can be put together. */
+export interface Tally {
+  /** Measured lines, and their characters after the indentation. */
+  lines: number;
+  chars: number;
+  /** Requests that showed something; acceptances, whole or partial, and their characters. */
+  shown: number;
+  accepted: number;
+  acceptedChars: number;
+  /** Lines that stood complete after one suggestion, their own first one or an earlier line's. */
+  exactLines: number;
+  /** Log-likelihood of the measured lines at their first request, in nats, and their bytes. */
+  nats: number;
+  bytes: number;
+}
+
+export const NO_TALLY: Tally = { lines: 0, chars: 0, shown: 0, accepted: 0, acceptedChars: 0, exactLines: 0, nats: 0, bytes: 0 };
+
+export function addTally(a: Tally, b: Tally): Tally {
+  return {
+    lines: a.lines + b.lines,
+    chars: a.chars + b.chars,
+    shown: a.shown + b.shown,
+    accepted: a.accepted + b.accepted,
+    acceptedChars: a.acceptedChars + b.acceptedChars,
+    exactLines: a.exactLines + b.exactLines,
+    nats: a.nats + b.nats,
+    bytes: a.bytes + b.bytes,
+  };
+}
+
+export interface Metrics {
+  charsSavedPct: number;
+  acceptedPct: number;
+  exactLinePct: number;
+  /** Nats per byte, negative; larger is better. */
+  nextEditLogLikPerByte: number;
+  /** Suggestions shown per seed. */
+  shown: number;
+}
+export type MetricName = keyof Metrics;
+export const METRIC_NAMES: readonly MetricName[] = ['charsSavedPct', 'acceptedPct', 'exactLinePct', 'nextEditLogLikPerByte', 'shown'];
+
+/** @param seeds  how many runs the tally is the sum of */
+export function metricsOf(tally: Tally, seeds: number): Metrics {
+  return {
+    charsSavedPct: percent(tally.acceptedChars - tally.accepted, tally.chars),
+    acceptedPct: percent(tally.accepted, tally.shown),
+    exactLinePct: percent(tally.exactLines, tally.lines),
+    nextEditLogLikPerByte: tally.bytes === 0 ? 0 : tally.nats / tally.bytes,
+    shown: tally.shown / seeds,
+  };
+}
+
+function percent(part: number, whole: number): number {
+  return whole === 0 ? 0 : (100 * part) / whole;
+}
+
+/** [seed][commit] */
+export type Tallies = readonly (readonly Tally[])[];
+
+/** Per commit, summed over the seeds. */
+export function perCommit(tallies: Tallies): Tally[] {
+  return (tallies[0] ?? []).map((_, commit) => tallies.reduce((sum, seed) => addTally(sum, seed[commit] ?? NO_TALLY), NO_TALLY));
+}
+
+/** Number of commits, from the end, that the report compares: the last 30 %. */
+export function comparedCommits(commits: number): number {
+  return Math.max(1, Math.round(commits * 0.3));
+}
+
+export interface Interval {
+  mean: number;
+  lo: number;
+  hi: number;
+}
+
+const RESAMPLES = 2000;
+
+/** Bootstrap over commits: for each metric the difference method - baseline on the commits as they
+ *  are, and its 95 % percentile interval. Both hold the same commits, summed over `seeds` runs. */
+export function pairedDelta(method: readonly Tally[], baseline: readonly Tally[], seeds: number): Record<MetricName, Interval> {
+  const difference = (pick: readonly number[]): Metrics => {
+    const [a, b] = [method, baseline].map((tallies) => metricsOf(together(tallies, pick), seeds));
+    return eachMetric((name) => (a?.[name] ?? 0) - (b?.[name] ?? 0));
+  };
+  const draws = resamples(method.length).map(difference);
+  const mean = difference(method.map((_, commit) => commit));
+  return eachMetric((name) => ({ mean: mean[name], ...percentiles(draws.map((draw) => draw[name])) }));
+}
+
+/** 95 % bootstrap interval of one method's own metric. */
+export function interval(tallies: readonly Tally[], seeds: number, metric: MetricName): Interval {
+  const of = (pick: readonly number[]): number => metricsOf(together(tallies, pick), seeds)[metric];
+  return { mean: of(tallies.map((_, commit) => commit)), ...percentiles(resamples(tallies.length).map(of)) };
+}
+
+/** Drawn with replacement, the same draws for the same number of commits. */
+function resamples(commits: number): number[][] {
+  const random = generator(commits);
+  return Array.from({ length: RESAMPLES }, () => Array.from({ length: commits }, () => Math.floor(random() * commits)));
+}
+
+function together(tallies: readonly Tally[], pick: readonly number[]): Tally {
+  return pick.reduce((sum, commit) => addTally(sum, tallies[commit] ?? NO_TALLY), NO_TALLY);
+}
+
+function eachMetric<T>(value: (name: MetricName) => T): Record<MetricName, T> {
+  return Object.fromEntries(METRIC_NAMES.map((name) => [name, value(name)])) as Record<MetricName, T>;
+}
+
+function percentiles(values: number[]): { lo: number; hi: number } {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+  return { lo: at(0.025), hi: at(0.975) };
+}
+
+/** Uniform numbers in [0, 1), the same ones for the same seed (mulberry32). */
+export function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
