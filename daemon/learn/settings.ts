@@ -62,6 +62,8 @@ export interface LearnSettings {
   deltaClip: number;
   /** Longest stretch of the developer's text that is spliced, tokens. */
   spliceTokens: number;
+  /** Least probability of the developer's token in a splice target. */
+  spliceFloor: number;
   /** Share of blocks that is held out. */
   holdoutShare: number;
   /** p of the completion reward r = (1-p)s - p(1-s). */
@@ -94,6 +96,7 @@ export const DEFAULT_SETTINGS: LearnSettings = {
   developerWeight: 0.05,
   deltaClip: 1,
   spliceTokens: 64,
+  spliceFloor: 0.5,
   holdoutShare: 0.2,
   completionPrior: 0.25,
 };

@@ -1,0 +1,229 @@
+/**
+ * Adapter versions of each workspace: folders on disk, rows in the journal, names on the engine.
+ * The serving pointer is the journal's row and nothing else; it moves in one transaction, and only
+ * to a version that the gate let pass (conformance 21). A version's weights never change, so a
+ * rollback gives the same greedy tokens again (conformance 22).
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { HindsightError } from '../../protocol/errors.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { AdapterRecord, AdapterState } from '../journal/records.ts';
+import { CONFIG, OPTIMIZER, RECEIPT, WEIGHTS, copyAdapter, hashFile, removeFile, removeUnnamed, replaceFile, workspaceKey, writeFolder } from './files.ts';
+
+export interface ServedAdapter {
+  version: number;
+  /** The engine's name of it, `<workspaceKey>/<version>`. */
+  name: string;
+}
+
+export interface CandidateFacts {
+  workspace: string;
+  version: number;
+  parent: number | null;
+  samples: number;
+  createdAt: number;
+  /** What else the receipt tells: settings, seed, sample ids, metrics. */
+  receipt: Record<string, unknown>;
+}
+
+/** States of versions that passed the gate once. */
+const PROMOTED: readonly AdapterState[] = ['serving', 'retired', 'rolledBack'];
+
+export class AdapterStore {
+  readonly #journal: Journal;
+  readonly #engine: Engine;
+  readonly #root: string;
+  /** Names on the engine, each with the promise of its load. */
+  readonly #loads = new Map<string, Promise<void>>();
+
+  constructor(parts: { journal: Journal; engine: Engine; root: string }) {
+    this.#journal = parts.journal;
+    this.#engine = parts.engine;
+    this.#root = parts.root;
+    this.#engine.onRestart(() => this.#loads.clear());
+  }
+
+  name(workspace: string, version: number): string {
+    return `${workspaceKey(workspace)}/${version}`;
+  }
+
+  dir(workspace: string, version: number): string {
+    return join(this.#root, workspaceKey(workspace), String(version));
+  }
+
+  /** Newest first. */
+  list(workspace: string): AdapterRecord[] {
+    return this.#journal.adapters(workspace);
+  }
+
+  /** The version under the agent; null = the base model alone, also where the version was trained
+   *  on another base than the one that is loaded. */
+  serving(workspace: string): ServedAdapter | null {
+    const version = this.#journal.serving(workspace);
+    const record = version === null ? null : this.#find(workspace, version);
+    if (record === null || record.fingerprint !== this.#engine.model.fingerprint) return null;
+    return { version: record.version, name: this.name(workspace, record.version) };
+  }
+
+  /** The serving version, on the engine when this resolves (an engine that restarted has none).
+   *  @throws adapterCorrupt, adapterMissing */
+  async ensureServing(workspace: string): Promise<ServedAdapter | null> {
+    const serving = this.serving(workspace);
+    if (serving !== null) await this.ensureLoaded(workspace, serving.version);
+    return serving;
+  }
+
+  /** Puts a version on the engine unless it is there. @returns its name
+   *  @throws adapterMissing, adapterUnfit (another base), adapterCorrupt (its hash changed) */
+  async ensureLoaded(workspace: string, version: number): Promise<string> {
+    const name = this.name(workspace, version);
+    const load = this.#loads.get(name) ?? this.#load(workspace, version, name);
+    this.#loads.set(name, load);
+    try {
+      await load;
+    } catch (thrown) {
+      this.#loads.delete(name);
+      throw thrown;
+    }
+    return name;
+  }
+
+  /** Frees the engine of all versions of a workspace but these. */
+  async keepLoaded(workspace: string, versions: readonly (number | null)[]): Promise<void> {
+    const keep = new Set(versions.flatMap((version) => (version === null ? [] : [this.name(workspace, version)])));
+    const prefix = `${workspaceKey(workspace)}/`;
+    for (const name of [...this.#loads.keys()]) {
+      if (!name.startsWith(prefix) || keep.has(name)) continue;
+      this.#loads.delete(name);
+      await this.#engine.adapterDelete({ name });
+    }
+  }
+
+  /** Writes the adapter that the engine calls `trainName` as a candidate's folder, complete on disk
+   *  when this resolves. The row is the caller's: it belongs into the step's transaction. */
+  async writeCandidate(trainName: string, facts: CandidateFacts): Promise<AdapterRecord> {
+    const { workspace, version, parent, samples, createdAt } = facts;
+    const dir = this.dir(workspace, version);
+    const fingerprint = this.#engine.model.fingerprint;
+    await writeFolder(dir, async (temporary) => {
+      await this.#engine.adapterWrite({ name: trainName, dir: temporary, optimizer: true });
+      replaceFile(join(temporary, RECEIPT), json({ workspace, version, parent, base: { name: this.#engine.model.name, fingerprint }, createdAt, ...facts.receipt }));
+    });
+    const sha256 = hashFile(join(dir, WEIGHTS)) ?? '';
+    return { workspace, version, parent, fingerprint, dir, sha256, state: 'candidate', createdAt, samples, reason: 'Not judged yet.' };
+  }
+
+  /** Adds what the gate found to a version's receipt. */
+  writeReport(workspace: string, version: number, receipt: Record<string, unknown>): void {
+    const dir = this.dir(workspace, version);
+    if (existsSync(dir)) replaceFile(join(dir, RECEIPT), json(receipt));
+  }
+
+  /** Moves the pointer to a candidate, in one transaction (or the caller's). */
+  publish(workspace: string, version: number, reason: string): void {
+    this.#require(workspace, version, ['candidate']);
+    this.#journal.transaction(() => {
+      const before = this.#journal.serving(workspace);
+      if (before !== null) this.#journal.updateAdapter(workspace, before, { state: 'retired' });
+      this.#journal.updateAdapter(workspace, version, { state: 'serving', reason });
+      this.#journal.setServing(workspace, version);
+    });
+    this.#dropOldOptimizers(workspace, version);
+  }
+
+  /** The receipt stays as the record of the decision, the weights go. */
+  reject(workspace: string, version: number, reason: string): void {
+    this.#journal.updateAdapter(workspace, version, { state: 'rejected', reason });
+    for (const file of [WEIGHTS, OPTIMIZER]) removeFile(join(this.dir(workspace, version), file));
+  }
+
+  /**
+   * Puts an earlier promoted version back, or the base model (`null`); without `to`, what served
+   * before this one. Requests in flight end on the version they began with.
+   * @returns what serves now
+   * @throws adapterMissing, adapterUnfit, adapterCorrupt; badRequest for a version that never passed the gate
+   */
+  async rollback(workspace: string, to?: number | null): Promise<number | null> {
+    const serving = this.#journal.serving(workspace);
+    const target = to === undefined ? this.#before(workspace, serving) : to;
+    if (target === serving) return serving;
+    if (target !== null) {
+      this.#require(workspace, target, PROMOTED);
+      await this.ensureLoaded(workspace, target);
+    }
+    this.#journal.transaction(() => {
+      if (serving !== null) this.#journal.updateAdapter(workspace, serving, { state: 'rolledBack' });
+      if (target !== null) this.#journal.updateAdapter(workspace, target, { state: 'serving' });
+      this.#journal.setServing(workspace, target);
+    });
+    return target;
+  }
+
+  /** Copies the PEFT files and the receipt, for peft, vLLM and others. */
+  export(workspace: string, version: number, to: string): void {
+    const record = this.#require(workspace, version, PROMOTED);
+    this.#intact(record);
+    copyAdapter(this.dir(workspace, version), to);
+  }
+
+  /** Folders that no row names were never finished, or belong to a step that was taken back. */
+  removeUnnamed(): void {
+    removeUnnamed(this.#root, new Set(this.#journal.adapters().map((record) => this.dir(record.workspace, record.version))));
+  }
+
+  async #load(workspace: string, version: number, name: string): Promise<void> {
+    const record = this.#find(workspace, version);
+    if (record === null) throw new HindsightError('adapterMissing', { adapter: name });
+    if (record.fingerprint !== this.#engine.model.fingerprint) {
+      throw new HindsightError('adapterUnfit', { adapter: name, problem: `it was trained on the base ${record.fingerprint.slice(0, 12)}, ${this.#engine.model.name} is ${this.#engine.model.fingerprint.slice(0, 12)}` });
+    }
+    this.#intact(record);
+    await this.#engine.adapterLoad({ name, dir: this.dir(workspace, version) });
+  }
+
+  #intact(record: AdapterRecord): void {
+    const dir = this.dir(record.workspace, record.version);
+    const name = this.name(record.workspace, record.version);
+    const sha256 = hashFile(join(dir, WEIGHTS));
+    if (sha256 === null || !existsSync(join(dir, CONFIG))) throw new HindsightError('adapterMissing', { adapter: name });
+    if (sha256 !== record.sha256) throw new HindsightError('adapterCorrupt', { adapter: name, problem: 'its weights are not those that were published' });
+  }
+
+  #require(workspace: string, version: number, states: readonly AdapterState[]): AdapterRecord {
+    const record = this.#find(workspace, version);
+    if (record === null) throw new HindsightError('adapterMissing', { adapter: this.name(workspace, version) });
+    if (!states.includes(record.state)) {
+      throw new HindsightError('badRequest', { problem: `Version ${version} is ${record.state} and cannot serve: ${record.reason}`, remedy: 'See `hindsight adapters list`.' });
+    }
+    return record;
+  }
+
+  #find(workspace: string, version: number): AdapterRecord | null {
+    return this.#journal.adapters(workspace).find((record) => record.version === version) ?? null;
+  }
+
+  /** A version's parent served when it was trained; one that was rolled back itself is passed over. */
+  #before(workspace: string, serving: number | null): number | null {
+    let parent = serving === null ? null : (this.#find(workspace, serving)?.parent ?? null);
+    while (parent !== null) {
+      const record = this.#find(workspace, parent);
+      if (record?.state === 'retired') return parent;
+      parent = record?.parent ?? null;
+    }
+    return null;
+  }
+
+  /** AdamW's moments are needed to go on from the serving version, or from its parent after a rollback. */
+  #dropOldOptimizers(workspace: string, version: number): void {
+    const parent = this.#find(workspace, version)?.parent ?? null;
+    for (const record of this.#journal.adapters(workspace)) {
+      if (record.version !== version && record.version !== parent) removeFile(join(this.dir(workspace, record.version), OPTIMIZER));
+    }
+  }
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}

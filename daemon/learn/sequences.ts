@@ -1,0 +1,213 @@
+/**
+ * From samples to training sequences. One sequence per sample carries all its terms: student prompt,
+ * tokens shared by response and developer, then either the response's own token (policy gradient at
+ * the divergence) or the developer's text (distillation, splice, supervised). A term's row depends
+ * only on what precedes it, so OPD at d needs no second sequence with the response's token.
+ *
+ * Teacher and student are the same weights (the serving adapter), the same pass and temperature; the
+ * teacher's prompt has the hint. A sample that cannot be built is masked with a reason: it never
+ * becomes a zero (invariant 6 of design.md).
+ */
+import type { TrainSequence } from '../../protocol/engine.ts';
+import type { Engine } from '../engine/engine.ts';
+import { delta, spliceTarget, support } from '../hindsight/distill.ts';
+import type { Support } from '../hindsight/distill.ts';
+import { teacherPrompt } from '../hindsight/inject.ts';
+import type { HintSnippet } from '../hindsight/inject.ts';
+import type { NextState, Sample, Turn } from '../journal/records.ts';
+import { planLesson } from './plan.ts';
+import type { Plan } from './plan.ts';
+import type { LearnSettings, Method } from './settings.ts';
+
+/** A leased sample with what it came from. */
+export interface LessonSource {
+  sample: Sample;
+  turn: Turn;
+  next: NextState;
+  /** The hint that teaches; null = none. */
+  hint: string | null;
+}
+
+export interface Lesson {
+  sample: number;
+  sequence: TrainSequence;
+  /** log p_teacher - log p_student of the developer's token at the divergence; null = not measured. */
+  told: number | null;
+  promptMode: Turn['promptMode'];
+}
+
+export interface Masked {
+  sample: number;
+  masked: string;
+  told: number | null;
+  promptMode: Turn['promptMode'];
+}
+
+export interface SequenceOptions {
+  engine: Engine;
+  /** Serving adapter: student and teacher weights; null = base. */
+  adapter: string | null;
+  method: Method;
+  settings: LearnSettings;
+  opdOn: (mode: Turn['promptMode']) => boolean;
+  snippetIds: (snippet: HintSnippet) => Promise<number[]>;
+}
+
+interface Draft {
+  source: LessonSource;
+  plan: Plan;
+  /** First tokens of the developer's text from token d on. */
+  written: number[];
+  teacherIds: number[] | null;
+  support: Support | null;
+  told: number | null;
+  terms: Pick<TrainSequence, 'opd' | 'splice'>;
+}
+
+/** Sequences of some samples, by two batched score passes at most. Order is kept. */
+export async function buildLessons(sources: readonly LessonSource[], options: SequenceOptions): Promise<(Lesson | Masked)[]> {
+  const plans = sources.map((source) => planLesson(source, options.method));
+  const drafts = await draft(sources, plans, options);
+  const distilled = drafts.filter((one) => one !== null && one.plan.kind === 'distillation' && one.written.length > 0) as Draft[];
+  await addTeachers(distilled, options);
+  const taught = distilled.filter((one) => one.teacherIds !== null);
+  await scoreStudent(taught, options);
+  await scoreTeacher(taught, options);
+  return sources.map((source, index) => {
+    const one = drafts[index] ?? null;
+    const plan = plans[index];
+    const about = { sample: source.sample.id, told: one?.told ?? null, promptMode: source.turn.promptMode };
+    if (one === null) return { ...about, masked: plan !== undefined && 'masked' in plan ? plan.masked : 'It could not be built.' };
+    const sequence = assemble(one, options.settings);
+    return sequence === null ? { ...about, masked: unusable(one) } : { ...about, sequence };
+  });
+}
+
+async function draft(sources: readonly LessonSource[], plans: readonly (Plan | { masked: string })[], options: SequenceOptions): Promise<(Draft | null)[]> {
+  const texts = plans.map((plan) => ('masked' in plan ? '' : plan.writtenText));
+  const { ids } = await options.engine.tokenize({ texts });
+  return sources.map((source, index) => {
+    const plan = plans[index];
+    if (plan === undefined || 'masked' in plan) return null;
+    const room = options.engine.model.maxPositions - source.turn.promptIds.length - plan.shared;
+    const written = (ids[index] ?? []).slice(0, Math.max(0, Math.min(options.settings.spliceTokens, room)));
+    return { source, plan, written, teacherIds: null, support: null, told: null, terms: {} };
+  });
+}
+
+async function addTeachers(drafts: readonly Draft[], { engine, snippetIds }: SequenceOptions): Promise<void> {
+  for (const one of drafts) {
+    const { turn, hint } = one.source;
+    const tail = [...turn.responseIds.slice(0, one.plan.shared), ...one.written];
+    const room = engine.model.maxPositions - turn.promptIds.length - tail.length;
+    const prompt = await teacherPrompt(turn, hint ?? '', { bos: engine.model.bos, room, snippetIds });
+    // Without a hint the teacher is the student: there is nothing to distil.
+    one.teacherIds = prompt === null || prompt === turn.promptIds ? null : [...prompt, ...tail];
+  }
+}
+
+/** Student's own top-K at d, and the log-prob of the developer's token there. */
+async function scoreStudent(drafts: readonly Draft[], { engine, adapter, settings }: SequenceOptions): Promise<void> {
+  const wanted = drafts.filter((one) => one.plan.teachable);
+  if (wanted.length === 0) return;
+  const { sequences } = await engine.score({
+    sequences: wanted.map(({ source: { turn }, plan, written }) => ({
+      ids: [...turn.promptIds, ...turn.responseIds.slice(0, plan.shared), written[0] ?? 0],
+      positions: [turn.promptIds.length + plan.shared],
+    })),
+    adapter,
+    temperature: temperatureOf(wanted[0]),
+    topK: settings.topK,
+  });
+  wanted.forEach((one, index) => {
+    const scored = sequences[index];
+    const developer = { token: one.written[0] ?? 0, logprob: scored?.logprobs[0] ?? null };
+    one.support = support(scored?.topIds[0] ?? [], scored?.topLogprobs[0] ?? [], developer, settings.developerWeight);
+  });
+}
+
+/** The hinted teacher on the developer's text: D of the support at d, and the splice targets. */
+async function scoreTeacher(drafts: readonly Draft[], options: SequenceOptions): Promise<void> {
+  const { engine, adapter, settings, method } = options;
+  const wanted = drafts.filter((one) => method.splice || one.support !== null);
+  if (wanted.length === 0) return;
+  const { sequences } = await engine.score({
+    sequences: wanted.map((one) => {
+      const teacherIds = one.teacherIds ?? [];
+      const first = teacherIds.length - one.written.length;
+      const spliced = method.splice ? one.written.length : 1;
+      const ids = teacherIds.slice(0, first + spliced);
+      const positions = Array.from({ length: spliced }, (_, index) => first + index);
+      return { ids, positions, candidates: positions.map((_, index) => (index === 0 ? (one.support?.tokens ?? []) : [])) };
+    }),
+    adapter,
+    temperature: temperatureOf(wanted[0]),
+    topK: method.splice ? settings.topK : 0,
+  });
+  wanted.forEach((one, index) => {
+    const scored = sequences[index];
+    if (scored === undefined) return;
+    addOpd(one, scored.candidateLogprobs[0] ?? [], options);
+    if (method.splice) addSplice(one, scored, settings);
+  });
+}
+
+function addOpd(one: Draft, teacher: readonly (number | null)[], { settings, opdOn }: SequenceOptions): void {
+  if (one.support === null) return;
+  const { tokens, student, weights } = one.support;
+  const own = tokens.indexOf(one.written[0] ?? -1);
+  const told = teacher[own] ?? null;
+  one.told = told === null ? null : told - (student[own] ?? told);
+  if (!opdOn(one.source.turn.promptMode)) return;
+  const position = one.source.turn.promptIds.length + one.plan.shared;
+  one.terms.opd = { positions: [position], tokens: [tokens], delta: [delta(teacher, student, settings.deltaClip)], weights: [weights] };
+}
+
+function addSplice(one: Draft, scored: { logprobs: (number | null)[]; topIds: number[][]; topLogprobs: (number | null)[][] }, settings: LearnSettings): void {
+  const first = one.source.turn.promptIds.length + one.plan.shared;
+  const rows = one.written.flatMap((token, index) => {
+    const target = spliceTarget(scored.topIds[index] ?? [], scored.topLogprobs[index] ?? [], { token, logprob: scored.logprobs[index] ?? null }, settings.spliceFloor);
+    return target === null ? [] : [{ position: first + index, ...target }];
+  });
+  if (rows.length === 0) return;
+  one.terms.splice = { positions: rows.map((row) => row.position), tokens: rows.map((row) => row.tokens), targets: rows.map((row) => row.targets) };
+}
+
+/** null where no term is left. */
+function assemble(one: Draft, settings: LearnSettings): TrainSequence | null {
+  const { turn, sample } = one.source;
+  const { plan } = one;
+  const start = turn.promptIds.length;
+  const end = plan.kind === 'policyGradient' ? turn.responseIds.slice(plan.shared, plan.shared + (plan.contradicted ? 1 : 0)) : one.written;
+  const ids = [...turn.promptIds, ...turn.responseIds.slice(0, plan.shared), ...end];
+  const sequence: TrainSequence = { ids, temperature: turn.sampling.temperature > 0 ? turn.sampling.temperature : 1, ...one.terms };
+  if (plan.pg.length > 0) {
+    sequence.pg = {
+      positions: plan.pg.map((token) => start + token),
+      advantages: plan.pg.map(() => (sample.advantage ?? 0) * sample.weight),
+      behaviour: plan.pg.map((token) => turn.logprobs[token] ?? null),
+    };
+  }
+  if (plan.kind === 'sft') sequence.ce = { positions: range(start + plan.from, ids.length) };
+  const trained = [...new Set([...(sequence.pg?.positions ?? []), ...(sequence.opd?.positions ?? []), ...(sequence.splice?.positions ?? [])])].sort((a, b) => a - b);
+  if (trained.length === 0 && (sequence.ce?.positions.length ?? 0) === 0) return null;
+  // The anchor to the base holds exactly what is trained; plain cross-entropy has none by definition.
+  if (settings.klBeta > 0 && trained.length > 0) sequence.kl = { positions: trained };
+  return sequence;
+}
+
+function unusable(one: Draft): string {
+  if (one.plan.kind !== 'distillation') return 'No token of it can be trained.';
+  if (one.teacherIds === null) return 'The hint does not fit beside the prompt.';
+  return one.plan.teachable ? 'Hints tell this model nothing yet.' : 'The diverging token was never offered.';
+}
+
+/** Completions decode greedily, their log-probs are at temperature 1. */
+function temperatureOf(one: Draft | undefined): number {
+  const temperature = one?.source.turn.sampling.temperature ?? 0;
+  return temperature > 0 ? temperature : 1;
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from) }, (_, index) => from + index);
+}
