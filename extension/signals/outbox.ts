@@ -20,8 +20,10 @@ export class Outbox {
   #waiting: NumberedSignal[] = [];
   #next = 0;
   #full = false;
-  /** Storing and delivering take turns; a window flushes on a timer and on demand. */
-  #turn: Promise<void> = Promise.resolve();
+  #closed = false;
+  /** Writes to the file take turns. A delivery does not hold them up: a daemon that hangs costs no signal. */
+  #fileTurn: Promise<void> = Promise.resolve();
+  #delivery: Promise<void> | undefined;
 
   private constructor(
     private readonly head: SpoolHeader,
@@ -59,51 +61,64 @@ export class Outbox {
     if (!this.#full) this.#fresh.push(signal);
   }
 
-  /** Stores what is new, then delivers what waits if the daemon is there. */
-  flush(publish: Publish | undefined): Promise<void> {
-    const work = this.#turn.then(async () => {
-      await this.#store();
-      if (publish !== undefined) await this.#deliver(publish);
+  /** Puts what is new on disk. Never waits for the daemon. */
+  store(): Promise<void> {
+    return this.#onFile(async () => {
+      if (this.#fresh.length === 0) return;
+      const numbered = this.#fresh.splice(0).map((signal) => ({ seq: this.#next++, signal }));
+      try {
+        await this.spool.append(numbered);
+      } catch (error) {
+        // A full disk: these signals are gone, and a session with a gap cannot go on.
+        this.#full = true;
+        throw error;
+      }
+      this.#waiting.push(...numbered);
+      this.#full ||= this.spool.bytes > this.limits.spoolBytes;
     });
-    this.#turn = work.catch(() => undefined);
-    return work;
+  }
+
+  /** Hands what is on disk to the daemon, one delivery at a time. */
+  deliver(publish: Publish): Promise<void> {
+    this.#delivery ??= this.#deliverAll(publish).finally(() => {
+      this.#delivery = undefined;
+    });
+    return this.#delivery;
   }
 
   /** Stores the rest and leaves the file to the next window, or removes it when nothing waits. */
   async close(): Promise<void> {
-    await this.flush(undefined);
-    if (this.isEmpty) await this.spool.remove();
-    else await this.spool.close();
+    await this.store();
+    await this.#onFile(async () => {
+      this.#closed = true;
+      if (this.isEmpty) await this.spool.remove();
+      else await this.spool.close();
+    });
   }
 
   /** Throws everything away, on disk too: the owner of the workspace said no. */
   async discard(): Promise<void> {
     this.#full = true;
+    this.#closed = true;
     this.#fresh.length = 0;
-    await this.#turn;
     this.#waiting = [];
-    await this.spool.remove();
+    await this.#onFile(() => this.spool.remove());
+    this.#waiting = [];
   }
 
-  async #store(): Promise<void> {
-    if (this.#fresh.length === 0) return;
-    const numbered = this.#fresh.splice(0).map((signal) => ({ seq: this.#next++, signal }));
-    try {
-      await this.spool.append(numbered);
-    } catch (error) {
-      // A full disk: these signals are gone, and a session with a gap cannot go on.
-      this.#full = true;
-      throw error;
-    }
-    this.#waiting.push(...numbered);
-    this.#full ||= this.spool.bytes > this.limits.spoolBytes;
-  }
-
-  async #deliver(publish: Publish): Promise<void> {
-    await deliver(this.head.session, this.#waiting, publish, this.limits, (acknowledged) => {
+  async #deliverAll(publish: Publish): Promise<void> {
+    await deliver(this.head.session, [...this.#waiting], publish, this.limits, (acknowledged) => {
       this.#waiting = this.#waiting.filter((each) => each.seq > acknowledged);
     });
-    if (this.#waiting.length === 0 && this.spool.holdsSignals) await this.spool.clear(this.head);
+    await this.#onFile(async () => {
+      if (this.#waiting.length === 0 && this.spool.holdsSignals && !this.#closed) await this.spool.clear(this.head);
+    });
+  }
+
+  #onFile(work: () => Promise<void>): Promise<void> {
+    const done = this.#fileTurn.then(work);
+    this.#fileTurn = done.catch(() => undefined);
+    return done;
   }
 }
 

@@ -70,17 +70,18 @@ export class Recorder {
     this.#publish = undefined;
   }
 
-  /** Stores and delivers what was recorded. Never throws: what could not be delivered waits. */
-  flush(): Promise<void> {
-    return this.#next(async () => {
-      try {
-        await this.#outbox?.flush(this.#publish);
-        this.#failure = '';
-      } catch (error) {
-        this.#sayOnce(`signals wait on disk: ${error instanceof Error ? error.message : String(error)}`);
-      }
-      if (this.#outbox?.overflowed && this.#outbox.isEmpty) await this.#followUp();
-    });
+  /** Stores what was recorded, and delivers it if the daemon is there. Never throws: what could not be delivered waits. */
+  async flush(): Promise<void> {
+    const outbox = this.#outbox;
+    if (outbox === undefined) return;
+    try {
+      await outbox.store();
+      if (this.#publish !== undefined) await outbox.deliver(this.#publish);
+      this.#failure = '';
+    } catch (error) {
+      this.#sayOnce(`signals wait on disk: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    if (outbox.overflowed && outbox.isEmpty) await this.#next(async () => (this.#outbox === outbox ? this.#followUp() : undefined));
   }
 
   /** The window closes. What is not delivered by then is delivered by the next window. */

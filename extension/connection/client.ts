@@ -1,0 +1,89 @@
+// One language client for one connection. The library's own restart forces a popup and cannot start again
+// after a failed start; here a client lives as long as its socket, and connection.ts makes the next one.
+import type { Socket } from 'node:net';
+import type * as vscode from 'vscode';
+import {
+  CloseAction,
+  ErrorAction,
+  LanguageClient,
+  RevealOutputChannelOn,
+  SocketMessageReader,
+  SocketMessageWriter,
+  State,
+  type Middleware,
+} from 'vscode-languageclient/node';
+import { daemonHello, PROTOCOL, type DaemonHello, type EditorHello } from '../../protocol/handshake.ts';
+
+const INITIALIZE_DEADLINE_MS = 30_000;
+const STOP_DEADLINE_MS = 1500;
+
+export interface ClientOrder {
+  readonly hello: Omit<EditorHello, 'protocol'>;
+  readonly folder: vscode.WorkspaceFolder;
+  readonly log: vscode.LogOutputChannel;
+  readonly middleware: Middleware;
+  /** Registers handlers before the first message can come. */
+  readonly prepare: (client: LanguageClient) => void;
+}
+
+export interface LiveClient {
+  readonly client: LanguageClient;
+  readonly hello: DaemonHello;
+  /** Resolves when the connection has ended, whoever ended it. */
+  readonly ended: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Says everything to the log and nothing in a popup: nobody asked while typing. */
+class QuietLanguageClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
+/** Initializes a connection over an open socket.
+ *  @throws when the daemon does not answer in time, or not as Hindsight's */
+export async function startClient(socket: Socket, order: ClientOrder): Promise<LiveClient> {
+  const ended = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  const client = new QuietLanguageClient(
+    'hindsight',
+    'Hindsight',
+    () => Promise.resolve({ reader: new SocketMessageReader(socket, 'utf-8'), writer: new SocketMessageWriter(socket, 'utf-8'), detached: true }),
+    {
+      documentSelector: [{ scheme: 'file', pattern: { baseUri: order.folder.uri.toString(), pattern: '**/*' } }],
+      workspaceFolder: order.folder,
+      initializationOptions: { protocol: PROTOCOL, ...order.hello } satisfies EditorHello,
+      outputChannel: order.log,
+      revealOutputChannelOn: RevealOutputChannelOn.Never,
+      initializationFailedHandler: () => false,
+      errorHandler: {
+        error: () => ({ action: ErrorAction.Continue, handled: true }),
+        closed: () => ({ action: CloseAction.DoNotRestart, handled: true, message: 'the connection to the daemon has ended' }),
+      },
+      middleware: order.middleware,
+    },
+  );
+  order.prepare(client);
+  const stop = async (): Promise<void> => {
+    // A client that is not running cannot be stopped; the socket can.
+    if (client.state === State.Running) await client.stop(STOP_DEADLINE_MS).catch(() => undefined);
+    socket.destroy();
+  };
+  try {
+    await within(INITIALIZE_DEADLINE_MS, Promise.race([client.start(), ended.then(() => Promise.reject(new Error('the daemon ended the connection at its start')))]));
+    const answer: unknown = client.initializeResult?.capabilities.experimental;
+    const hello = daemonHello.parse(typeof answer === 'object' && answer !== null && 'hindsight' in answer ? answer.hindsight : undefined);
+    return { client, hello, ended, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`the daemon did not answer within ${milliseconds / 1000} s`)), milliseconds);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,16 @@
+// The settings, read in one place. package.json declares them; manifest.test.ts keeps the two the same.
+import * as vscode from 'vscode';
+
+export interface WindowSettings {
+  readonly home: string;
+  readonly daemonArguments: readonly string[];
+}
+
+export function windowSettings(): WindowSettings {
+  const settings = vscode.workspace.getConfiguration('hindsight');
+  return { home: settings.get<string>('home', ''), daemonArguments: settings.get<string[]>('daemonArguments', []) };
+}
+
+export function completionsEnabled(document: vscode.TextDocument): boolean {
+  return vscode.workspace.getConfiguration('hindsight', document).get<boolean>('completions.enabled', true);
+}

@@ -1,0 +1,65 @@
+// The commands of the palette and of the menu. Only these may open a popup: the person has just asked.
+import * as vscode from 'vscode';
+import { adapterRollback, trainingNow, trainingPause, trainingResume } from '../../protocol/editor.ts';
+import { toHindsightError } from '../../protocol/errors.ts';
+import type { DaemonConnection } from '../connection/connection.ts';
+import type { Consent } from '../consent/consent.ts';
+import { COMMANDS } from './commandIds.ts';
+import type { LearningView } from './learning.ts';
+import { showMenu } from './menu.ts';
+import type { StatusBar } from './statusBar.ts';
+
+/** Training on everything that waits can take long on a small machine. */
+const LEARN_NOW_SECONDS = 1800;
+
+export interface CommandPlace {
+  readonly workspace: string;
+  readonly connection: DaemonConnection;
+  readonly consent: Consent;
+  readonly learning: LearningView;
+  readonly statusBar: StatusBar;
+  readonly refreshStatus: () => Promise<void>;
+}
+
+export function registerWindowCommands(place: CommandPlace): vscode.Disposable {
+  const { connection, workspace } = place;
+  const actions: Record<Exclude<keyof typeof COMMANDS, 'showLog'>, () => Promise<unknown>> = {
+    showMenu: () => showMenu(place.statusBar.status),
+    showLearning: () => place.learning.show(),
+    learnNow: () => learnNow(place),
+    pauseLearning: () => connection.request(trainingPause, {}).then(place.refreshStatus),
+    resumeLearning: () => connection.request(trainingResume, {}).then(place.refreshStatus),
+    rollBack: () => rollBack(connection, workspace).then(place.refreshStatus),
+    chooseLearning: () => place.consent.choose(),
+  };
+  return vscode.Disposable.from(
+    ...Object.entries(actions).map(([name, action]) => vscode.commands.registerCommand(COMMANDS[name as keyof typeof actions], () => answering(action))),
+  );
+}
+
+/** Says what went wrong to the person who asked, with its remedy. */
+async function answering(action: () => Promise<unknown>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    void vscode.window.showErrorMessage(toHindsightError(error).message);
+  }
+}
+
+async function learnNow(place: CommandPlace): Promise<void> {
+  const { connection, workspace } = place;
+  await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: 'Hindsight is learning' }, async () => {
+    const { steps, promoted } = await connection.request(trainingNow, { workspace }, { deadline: LEARN_NOW_SECONDS });
+    await place.refreshStatus();
+    void vscode.window.showInformationMessage(`Hindsight took ${count(steps, 'training step')} and put ${count(promoted, 'new version')} to work.`);
+  });
+}
+
+async function rollBack(connection: DaemonConnection, workspace: string): Promise<void> {
+  const { serving } = await connection.request(adapterRollback, { workspace });
+  void vscode.window.showInformationMessage(serving === null ? 'Hindsight serves the base model again.' : `Hindsight serves version ${serving} again.`);
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,30 @@
+// The status bar item's menu: what can be done now, in the words of the commands.
+import * as vscode from 'vscode';
+import type { Status } from '../../protocol/editor.ts';
+import { COMMANDS } from './commandIds.ts';
+
+interface Entry extends vscode.QuickPickItem {
+  readonly command: string;
+}
+
+export async function showMenu(status: Status | undefined): Promise<void> {
+  const picked = await vscode.window.showQuickPick(entries(status), { title: 'Hindsight', placeHolder: status?.warning ?? 'What would you like to do?' });
+  if (picked !== undefined) await vscode.commands.executeCommand(picked.command);
+}
+
+function entries(status: Status | undefined): Entry[] {
+  const always: Entry[] = [
+    { label: '$(law) Choose What May Be Learned…', command: COMMANDS.chooseLearning },
+    { label: '$(output) Show Log', command: COMMANDS.showLog },
+  ];
+  if (status === undefined) return always;
+  const training: Entry =
+    status.state === 'paused' ? { label: '$(debug-start) Resume Learning', command: COMMANDS.resumeLearning } : { label: '$(debug-pause) Pause Learning', command: COMMANDS.pauseLearning };
+  return [
+    { label: '$(book) Show Learning', description: `${status.pipe.steps} training steps`, command: COMMANDS.showLearning },
+    { label: '$(mortar-board) Learn Now', description: `${status.pipe.samplesReady} lessons waiting`, command: COMMANDS.learnNow },
+    training,
+    ...(status.adapter === null ? [] : [{ label: '$(discard) Roll Back', description: `version ${status.adapter} serves now`, command: COMMANDS.rollBack }]),
+    ...always,
+  ];
+}

@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import type { Status } from '../../protocol/editor.ts';
+import { statusText } from './statusText.ts';
+
+const STATUS: Status = {
+  state: 'serving',
+  adapter: 3,
+  model: { name: 'seed', fingerprint: 'f', device: 'cpu' },
+  pipe: { turnsOpen: 0, turnsClosed: 4, verdicts: 4, samplesReady: 2, samplesLeased: 0, samplesConsumed: 0, samplesDropped: 0, steps: 1 },
+  warning: null,
+};
+
+describe('status text', () => {
+  it('shows the state and the version that serves', () => {
+    expect(statusText(STATUS, 'granted', '').text).toBe('$(sparkle) Hindsight v3');
+    expect(statusText({ ...STATUS, adapter: null }, 'granted', '').text).toBe('$(sparkle) Hindsight');
+    expect(statusText({ ...STATUS, state: 'learning' }, 'granted', '').accessible).toBe('Hindsight v3 learning');
+    expect(statusText({ ...STATUS, state: 'paused' }, 'granted', '').accessible).toBe('Hindsight v3 paused');
+  });
+
+  it('says why it is offline, and what needs the eye', () => {
+    const offline = statusText(undefined, 'granted', 'The daemon ended at once.');
+    expect([offline.text, offline.needsAttention]).toEqual(['$(debug-disconnect) Hindsight offline', true]);
+    expect(offline.tooltip).toContain('The daemon ended at once.');
+    expect(statusText({ ...STATUS, warning: 'Look.' }, 'granted', '').needsAttention).toBe(true);
+  });
+
+  it('never lets a workspace without consent look as if it taught', () => {
+    expect(statusText(STATUS, 'unknown', '').accessible).toContain('until you choose');
+    expect(statusText(STATUS, 'refused', '').accessible).toContain('Does not learn');
+  });
+});

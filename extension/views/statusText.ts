@@ -1,0 +1,57 @@
+// What the status bar item says. Pure: from the daemon's status and the owner's choice to text.
+import type { ConsentState, Status } from '../../protocol/editor.ts';
+
+export interface StatusText {
+  readonly text: string;
+  /** Markdown. */
+  readonly tooltip: string;
+  /** Read aloud: the icons are not. */
+  readonly accessible: string;
+  readonly needsAttention: boolean;
+}
+
+const ICONS: Record<Status['state'], string> = {
+  starting: '$(loading~spin)',
+  serving: '$(sparkle)',
+  learning: '$(mortar-board)',
+  paused: '$(debug-pause)',
+  offline: '$(debug-disconnect)',
+};
+
+/** @param status   undefined while there is no connection
+ *  @param failure  why there is no connection, or an empty text */
+export function statusText(status: Status | undefined, consent: ConsentState, failure: string): StatusText {
+  const state = status?.state ?? 'offline';
+  const version = status === undefined ? '' : versionText(status.adapter);
+  const words = ['Hindsight', version, stateWord(state)].filter((word) => word !== '').join(' ');
+  const attention = status?.warning ?? (state === 'offline' ? failure : '');
+  return {
+    text: `${ICONS[state]} ${words}`,
+    tooltip: [`**${words}**`, ...details(status), consentLine(consent), attention].filter((line) => line !== '').join('\n\n'),
+    accessible: [words, consentLine(consent), attention].filter((line) => line !== '').join('. '),
+    needsAttention: attention !== '',
+  };
+}
+
+/** "v3", or nothing for the base model alone. */
+export function versionText(adapter: number | null): string {
+  return adapter === null ? '' : `v${adapter}`;
+}
+
+function stateWord(state: Status['state']): string {
+  return state === 'serving' ? '' : state;
+}
+
+function details(status: Status | undefined): string[] {
+  if (status === undefined) return [];
+  const { pipe, model } = status;
+  return [
+    model === null ? '' : `Model ${model.name} on ${model.device}${status.adapter === null ? ', nothing learned yet' : `, version ${status.adapter}`}`,
+    `${pipe.turnsClosed} suggestions judged, ${pipe.samplesReady} lessons waiting, ${pipe.steps} training steps`,
+  ];
+}
+
+function consentLine(consent: ConsentState): string {
+  if (consent === 'granted') return '';
+  return consent === 'refused' ? 'Does not learn from this workspace' : 'Does not learn from this workspace until you choose';
+}

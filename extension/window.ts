@@ -1,0 +1,175 @@
+// One trusted window on one folder: puts connection, recorder, consent and views together.
+// A window with several folders works in its first one; consent, adapters and learning are per folder.
+import { randomUUID } from 'node:crypto';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentState } from '../protocol/editor.ts';
+import type { DaemonHello } from '../protocol/handshake.ts';
+import { signalPublish } from '../protocol/signals.ts';
+import { on, type Link } from '../protocol/transport.ts';
+import { completionMiddleware, recordAccepted } from './completion/accepted.ts';
+import { daemonAddress } from './connection/address.ts';
+import { DaemonConnection } from './connection/connection.ts';
+import { Consent } from './consent/consent.ts';
+import { askForConsent } from './consent/question.ts';
+import { windowSettings } from './settings.ts';
+import { recordBranches } from './signals/branches.ts';
+import { openDocuments, recordDocuments } from './signals/documents.ts';
+import type { Publish } from './signals/outbox.ts';
+import { Recorder } from './signals/recorder.ts';
+import { registerWindowCommands } from './views/commands.ts';
+import { LearningView } from './views/learning.ts';
+import { StatusBar } from './views/statusBar.ts';
+
+/** A signal is on its way within this time, and on disk. */
+const FLUSH_MS = 200;
+const CLOSE_DEADLINE_MS = 2000;
+
+export class HindsightWindow {
+  readonly #workspace: string;
+  readonly #session = randomUUID();
+  readonly #statusBar = new StatusBar();
+  readonly #recorder: Recorder;
+  readonly #connection: DaemonConnection;
+  readonly #consent: Consent;
+  readonly #learning: LearningView;
+  readonly #subscriptions: vscode.Disposable[] = [];
+  /** The daemon of the present connection has confirmed the owner's choice. */
+  #confirmed = false;
+
+  constructor(
+    private readonly context: vscode.ExtensionContext,
+    private readonly folder: vscode.WorkspaceFolder,
+    private readonly log: vscode.LogOutputChannel,
+  ) {
+    this.#workspace = folder.uri.toString();
+    this.#recorder = this.#makeRecorder();
+    this.#connection = this.#makeConnection();
+    this.#consent = this.#makeConsent();
+    this.#learning = new LearningView(this.#connection, this.#workspace);
+  }
+
+  async open(): Promise<void> {
+    const flushing = setInterval(() => void this.#recorder.flush(), FLUSH_MS);
+    this.#subscriptions.push(
+      this.#statusBar,
+      this.#learning,
+      this.#connection,
+      new vscode.Disposable(() => clearInterval(flushing)),
+      recordDocuments(this.folder, this.#recorder),
+      recordAccepted(this.#recorder),
+      registerWindowCommands({
+        workspace: this.#workspace,
+        connection: this.#connection,
+        consent: this.#consent,
+        learning: this.#learning,
+        statusBar: this.#statusBar,
+        refreshStatus: () => this.#refreshStatus(),
+      }),
+      this.#connection.onConnected((hello) => void this.#connected(hello).catch((error: unknown) => this.log.error(String(error)))),
+      this.#connection.onDisconnected(() => this.#disconnected()),
+    );
+    await vscode.commands.executeCommand('setContext', 'hindsight.open', true);
+    await this.#consent.start();
+    this.#connection.start();
+    this.#subscriptions.push(await recordBranches(this.folder, this.#recorder, this.log));
+  }
+
+  /** The window closes: what was recorded is on disk before the connection goes. */
+  async close(): Promise<void> {
+    await Promise.race([this.#recorder.end(), new Promise((resolve) => setTimeout(resolve, CLOSE_DEADLINE_MS))]);
+    await this.#connection.stop();
+    for (const each of this.#subscriptions.reverse()) each.dispose();
+  }
+
+  async #connected(hello: DaemonHello): Promise<void> {
+    const { state } = await this.#connection.request(consentGet, { workspace: this.#workspace });
+    await this.#consent.confirm(state);
+    if (state === 'granted') await this.#recorder.connected(this.#publish, hello.acknowledged);
+    this.#confirmed = true;
+    await this.#refreshStatus();
+    await this.#consent.askOnce();
+  }
+
+  #disconnected(): void {
+    this.#confirmed = false;
+    this.#recorder.disconnected();
+    this.#statusBar.setOffline(this.#connection.failure);
+  }
+
+  readonly #publish: Publish = async (session, first, signals) => (await this.#connection.request(signalPublish, { session, first, signals })).acknowledged;
+
+  async #refreshStatus(): Promise<void> {
+    this.#statusBar.setStatus(await this.#connection.request(statusGet, { workspace: this.#workspace }));
+  }
+
+  #listen(link: Link): void {
+    on(link, statusChanged, ({ workspace, status }) => {
+      if (workspace === this.#workspace) this.#statusBar.setStatus(status);
+    });
+    on(link, adapterPublished, ({ workspace, version, reason }) => {
+      if (workspace !== this.#workspace) return;
+      this.log.info(`version ${version} serves now: ${reason}`);
+      this.#learning.refresh();
+      void this.#refreshStatus().catch((error: unknown) => this.log.error(String(error)));
+    });
+    on(link, learningProgress, ({ workspace, phase, done, of }) => {
+      if (workspace === this.#workspace) this.log.debug(`learning: ${phase} ${done}/${of}`);
+    });
+  }
+
+  async #consentChanged(state: ConsentState): Promise<void> {
+    this.#statusBar.setConsent(state);
+    this.log.info(`learning from this workspace: ${state}`);
+    if (state !== 'granted') return this.#recorder.discard();
+    await this.#recorder.begin();
+    // Chosen while connected; a connection that comes later delivers by itself.
+    if (this.#confirmed) await this.#recorder.connected(this.#publish, -1);
+  }
+
+  #makeRecorder(): Recorder {
+    return new Recorder({
+      window: this.#session,
+      workspace: this.#workspace,
+      spoolFolder: path.join(this.context.globalStorageUri.fsPath, 'spool'),
+      editor: `${vscode.env.appName} ${vscode.version}`,
+      now: () => Date.now(),
+      openDocuments: () => openDocuments(this.folder),
+      say: (line) => this.log.info(line),
+    });
+  }
+
+  #makeConnection(): DaemonConnection {
+    const settings = windowSettings();
+    return new DaemonConnection({
+      address: daemonAddress(settings.home),
+      program: {
+        script: this.context.asAbsolutePath('dist/hindsight.js'),
+        args: settings.daemonArguments,
+        startLog: path.join(this.context.logUri.fsPath, 'daemon-start.log'),
+      },
+      hello: {
+        client: { name: vscode.env.appName, version: vscode.version },
+        session: this.#session,
+        workspace: this.#workspace,
+      },
+      folder: this.folder,
+      log: this.log,
+      middleware: completionMiddleware,
+      listen: (link) => this.#listen(link),
+    });
+  }
+
+  #makeConsent(): Consent {
+    const { workspaceState } = this.context;
+    return new Consent({
+      remembered: () => workspaceState.get<ConsentState>('consent', 'unknown'),
+      remember: async (state) => workspaceState.update('consent', state),
+      wasAsked: () => workspaceState.get<boolean>('consent.asked', false),
+      setAsked: async () => workspaceState.update('consent.asked', true),
+      ask: () => askForConsent(this.folder),
+      record: async (state) => (await this.#connection.request(consentSet, { workspace: this.#workspace, state })).state,
+      changed: (state) => this.#consentChanged(state),
+    });
+  }
+}
