@@ -52,7 +52,7 @@ export type Outcome = 'accepted' | 'partial' | 'typedThrough' | 'diverged' | 'su
 export interface NextState {
   turn: string;
   outcome: Outcome;
-  /** Characters of shownText that were taken over by acceptance. */
+  /** Characters of shownText, from its start, that stood there after the last acceptance; 0 = none was. */
   acceptedChars: number;
   /** What the developer wrote at the turn's place, from the offer's offset on; null = unknown. */
   developerText: string | null;
