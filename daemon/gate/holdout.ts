@@ -50,7 +50,7 @@ export function heldOutEdits(journal: Pick<Journal, 'turnsOf' | 'nextState'>, wo
 function writtenText(turn: Turn, next: NextState | null): string | null {
   if (next === null) return null;
   const text = next.developerText ?? (next.outcome === 'accepted' ? turn.shownText : null);
-  return text === null || text.trim() === '' ? null : firstStretch(text);
+  return text === null || text.trim() === '' ? null : firstStretch((turn.healed ?? '') + text);
 }
 
 function firstStretch(text: string): string {

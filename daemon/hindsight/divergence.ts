@@ -30,8 +30,10 @@ export function divergence(turn: Turn, developerText: string): Divergence | null
   // Either side may simply stop being known: the developer's text at its last byte, a response at
   // its length limit. Only a byte against a byte, or a byte against a chosen end, is a difference.
   if (token === null || byte >= comparable.length) return null;
-  const start = turn.offsets[token] ?? byte;
-  return { token, byte, offered: token < offeredTokens(turn), developerText: textFrom(written, start) };
+  const text = textFrom(written, turn.offsets[token] ?? byte);
+  // The first token holds the white space that the prompt left to it.
+  const developerText = text !== null && token === 0 ? (turn.healed ?? '') + text : text;
+  return { token, byte, offered: token < offeredTokens(turn), developerText };
 }
 
 /**
