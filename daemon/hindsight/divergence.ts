@@ -32,8 +32,8 @@ export function divergence(turn: Turn, developerText: string): Divergence | null
   if (token === null || byte >= comparable.length) return null;
   const text = textFrom(written, turn.offsets[token] ?? byte);
   // The first token holds the white space that the prompt left to it.
-  const developerText = text !== null && token === 0 ? (turn.healed ?? '') + text : text;
-  return { token, byte, offered: token < offeredTokens(turn), developerText };
+  const fromToken = text !== null && token === 0 ? (turn.healed ?? '') + text : text;
+  return { token, byte, offered: token < offeredTokens(turn), developerText: fromToken };
 }
 
 /**
