@@ -1,0 +1,363 @@
+/**
+ * Typed loader of the native engine. This file is the only door into native/: it knows tokens,
+ * tensors and adapters, nothing of editors, turns or rewards.
+ *
+ * Invariants: every call that computes runs on the addon's own threads and resolves later, so the
+ * caller's event loop is never held over 5 ms; numbers that are unknown are NaN and are masked by
+ * the losses; arrays handed back are fresh copies (Electron forbids external buffers).
+ */
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+
+export type Architecture = 'llama' | 'qwen2' | 'qwen3';
+/** Storage type of the frozen weights in memory; the arithmetic accumulates in fp32. */
+export type Dtype = 'fp32' | 'bf16' | 'int8';
+/** Kernel family. `reference` is the plain path that every other one is tested against. */
+export type Isa = 'reference' | 'portable' | 'avx2' | 'avx512';
+
+export interface ModelInfo {
+  architecture: Architecture;
+  vocabSize: number;
+  hiddenSize: number;
+  layers: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  intermediateSize: number;
+  maxPositions: number;
+  tiedHead: boolean;
+  /** `config.json`'s eos_token_id, as a list; empty where the model has none. */
+  eosIds: number[];
+  dtype: Dtype;
+  isa: Isa;
+  threads: number;
+  parameters: number;
+  /** sha256 over the architecture numbers and every weight tensor: names a base model. */
+  fingerprint: string;
+}
+
+export interface LoadOptions {
+  dir: string;
+  dtype?: Dtype;
+  threads?: number;
+  isa?: Isa;
+}
+
+export interface GenerateRequest {
+  /** Unique per model while in flight; `cancel` takes it. */
+  id: number;
+  prompt: Int32Array;
+  maxTokens: number;
+  /** 0 = greedy. Log-probs are of the full softmax at `logprobTemperature`, before top-k and top-p. */
+  temperature: number;
+  logprobTemperature?: number;
+  topK?: number;
+  topP?: number;
+  /** Same seed, adapter and thread count give the same tokens. */
+  seed?: number;
+  /** Token ids that end the response; the end token is part of `tokens`. */
+  stopIds?: Int32Array;
+  /** Byte strings that end the response; needs `setVocabulary`. The text is not cut: the caller cuts. */
+  stop?: string[];
+  /** Adapter handle; 0 or absent = base model. */
+  adapter?: number;
+  /** Larger is served first. */
+  priority?: number;
+}
+
+export type FinishReason = 'stop' | 'eos' | 'length' | 'cancelled';
+
+export interface GenerateResult {
+  tokens: Int32Array;
+  /** log p of each token, [tokens.length] */
+  logprobs: Float32Array;
+  finishReason: FinishReason;
+  /** Prompt tokens whose keys and values came from the prefix cache. */
+  cachedTokens: number;
+}
+
+export interface ScoreRequest {
+  ids: Int32Array;
+  /** Positions p >= 1 whose token ids[p] is scored from the logits of row p-1. */
+  positions: Int32Array;
+  temperature?: number;
+  /** Size of the top-K list per position, 0 = none. */
+  topK?: number;
+  /** Extra tokens to score at each position, [positions.length][C] row-major; -1 = none (NaN back). */
+  candidates?: Int32Array;
+  adapter?: number;
+  priority?: number;
+  /** Return full logits of the scored rows (tests and parity only). */
+  logits?: boolean;
+}
+
+export interface ScoreResult {
+  /** log p(ids[p] | ids[<p]), [P] */
+  logprobs: Float32Array;
+  topIds: Int32Array;
+  topLogprobs: Float32Array;
+  candidateLogprobs: Float32Array;
+  /** [P][V], only if asked for */
+  logits: Float32Array;
+}
+
+/**
+ * One training sequence: ids and the loss terms on some of its positions. A position p >= 1 means
+ * "the prediction of ids[p]", computed from row p-1. Each term is averaged over its own positions
+ * within the sequence, then divided by `divisor` of the step (the number of sequences having it).
+ * NaN in any input of a position masks that position: it counts neither in sum nor in mean.
+ */
+export interface TrainSequence {
+  ids: Int32Array;
+  temperature: number;
+  /** -c·min(ρA, clip(ρ, 1-εlo, 1+εhi)A); ρ = exp(l - old); c = min(exp(old - behaviour), 2), constant.
+   *  Without `old`, old = l of this pass (held constant). Without `behaviour`, c = 1. */
+  pg?: { positions: Int32Array; advantages: Float32Array; old?: Float32Array; behaviour?: Float32Array };
+  /** -Σ_v w_v min(ρ_v D_v, clip(ρ_v) D_v) over K tokens a position, tokens/old/delta/weights [P][K];
+   *  token -1 = empty slot. Without `old`, old = l_v of this pass. w and D are constants. */
+  opd?: { positions: Int32Array; k: number; tokens: Int32Array; delta: Float32Array; weights: Float32Array; old?: Float32Array };
+  /** -Σ_v q_v log p(v): forward KL to a constant target distribution over K tokens, up to its entropy. */
+  splice?: { positions: Int32Array; k: number; tokens: Int32Array; targets: Float32Array };
+  /** β(exp(-d) - 1 + d), d = clamp(l - reference, ±10); reference = adapter off, constant.
+   *  Without `reference` the engine computes it by a forward pass with the adapter off. */
+  kl?: { positions: Int32Array; reference?: Float32Array };
+  /** λ × cross-entropy at temperature 1. */
+  ce?: { positions: Int32Array };
+}
+
+export interface LossSettings {
+  clipLow: number;
+  clipHigh: number;
+  klBeta: number;
+  ceLambda: number;
+  spliceWeight: number;
+  pgWeight: number;
+  opdWeight: number;
+  /** Number of sequences in the whole step that have each term (a step may take several calls). */
+  divisor: { pg: number; opd: number; splice: number; kl: number; ce: number };
+}
+
+export interface ForwardBackwardResult {
+  /** Weighted, averaged loss of each term; NaN where no position had it. */
+  loss: { pg: number; opd: number; splice: number; kl: number; ce: number };
+  /** Labelled positions of each term that were not masked. */
+  positions: { pg: number; opd: number; splice: number; kl: number; ce: number };
+  /** Effective sample size of c over the pg positions, in (0, 1]; NaN without pg. */
+  effectiveSampleSize: number;
+  tokens: number;
+  /** log p of ids[p] under the trainable weights for each pg position, concatenated. */
+  pgLogprobs: Float32Array;
+}
+
+export interface AdamW {
+  lr: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  weightDecay: number;
+  /** Global gradient norm bound; 0 = none. */
+  clipNorm: number;
+}
+
+export interface AdapterConfig {
+  rank: number;
+  alpha: number;
+  /** Any of q_proj k_proj v_proj o_proj gate_proj up_proj down_proj. */
+  targets: string[];
+  /** Seed of A's initialisation (Kaiming-uniform, a = √5, as peft); B = 0. */
+  seed: number;
+}
+
+/** Named float32 tensor, row-major. */
+export interface Tensor {
+  name: string;
+  shape: number[];
+  data: Float32Array;
+}
+
+export interface NativeModel {
+  readonly info: ModelInfo;
+  /** Bytes of every token id, so that stop strings match without leaving the native thread. */
+  setVocabulary(tokens: Uint8Array[]): void;
+  generate(request: GenerateRequest, onToken?: (token: number, logprob: number) => void): Promise<GenerateResult>;
+  /** Ends a request within one token; its promise resolves with finishReason `cancelled`. */
+  cancel(id: number): void;
+  score(request: ScoreRequest): Promise<ScoreResult>;
+
+  /** Adapters are numbered handles, > 0. A handle that is training may not serve; `clone` a copy to serve it. */
+  createAdapter(config: AdapterConfig): Promise<number>;
+  /** Reads a PEFT folder; `optimizer.safetensors` beside it restores AdamW's moments if `training`. */
+  loadAdapter(dir: string, training?: boolean): Promise<number>;
+  /** Writes PEFT files (and, if asked, optimizer state) into an existing empty folder; fsynced. */
+  writeAdapter(adapter: number, dir: string, optimizer?: boolean): Promise<void>;
+  cloneAdapter(adapter: number): Promise<number>;
+  deleteAdapter(adapter: number): Promise<void>;
+  adapterTensors(adapter: number): Promise<Tensor[]>;
+
+  /** Adds to the adapter's gradient buffer. */
+  forwardBackward(adapter: number, sequences: TrainSequence[], settings: LossSettings): Promise<ForwardBackwardResult>;
+  gradients(adapter: number): Promise<Tensor[]>;
+  setGradients(adapter: number, gradients: Tensor[]): Promise<void>;
+  zeroGradients(adapter: number): Promise<void>;
+  /** Clips, takes one AdamW step, zeroes the gradients. @returns the norm before clipping. */
+  optimStep(adapter: number, settings: AdamW): Promise<{ gradNorm: number; step: number }>;
+
+  /** Drops every cached prefix (tests compare cold against warm). */
+  clearCache(): Promise<void>;
+  metrics(): { cacheTokens: number; cacheBytes: number; queued: number; peakRssBytes: number };
+  close(): void;
+}
+
+/** What one load of the addon offers. */
+export interface NativeEngine {
+  /** Instruction sets this processor can run, the plain reference first, the fastest last. */
+  readonly isas: Isa[];
+  /** Reads a Hugging Face folder on a thread of its own. Errors carry `code` and name a remedy. */
+  load(options: LoadOptions): Promise<NativeModel>;
+  /** Largest disagreement of every op with the reference on random shapes (tests only). */
+  selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
+}
+
+/** Error of the engine: `code` for programs, the message (one sentence, with the remedy) for people. */
+export interface NativeError extends Error {
+  code: string;
+}
+
+/** The addon's flat functions; the first argument is the model's handle. */
+interface Addon {
+  isas(): Isa[];
+  load(options: LoadOptions & { threads: number }): Promise<{ handle: object; info: ModelInfo }>;
+  selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
+  setVocabulary(handle: object, bytes: Uint8Array, ends: Int32Array): Promise<void>;
+  generate(handle: object, request: GenerateRequest, onToken?: (token: number, logprob: number) => void): Promise<GenerateResult>;
+  cancel(handle: object, id: number): void;
+  score(handle: object, request: ScoreRequest): Promise<ScoreResult>;
+  createAdapter(handle: object, config: AdapterConfig): Promise<number>;
+  loadAdapter(handle: object, dir: string, training: boolean): Promise<number>;
+  writeAdapter(handle: object, adapter: number, dir: string, optimizer: boolean): Promise<void>;
+  cloneAdapter(handle: object, adapter: number): Promise<number>;
+  deleteAdapter(handle: object, adapter: number): Promise<void>;
+  adapterTensors(handle: object, adapter: number): Promise<Tensor[]>;
+  forwardBackward(handle: object, adapter: number, sequences: TrainSequence[], settings: LossSettings): Promise<ForwardBackwardResult>;
+  gradients(handle: object, adapter: number): Promise<Tensor[]>;
+  setGradients(handle: object, adapter: number, gradients: Tensor[]): Promise<void>;
+  zeroGradients(handle: object, adapter: number): Promise<void>;
+  optimStep(handle: object, adapter: number, settings: AdamW): Promise<{ gradNorm: number; step: number }>;
+  clearCache(handle: object): Promise<void>;
+  metrics(handle: object): { cacheTokens: number; cacheBytes: number; queued: number; peakRssBytes: number };
+  close(handle: object): void;
+}
+
+class AddonModel implements NativeModel {
+  readonly info: ModelInfo;
+  readonly #addon: Addon;
+  readonly #handle: object;
+  #closed = false;
+
+  constructor(addon: Addon, loaded: { handle: object; info: ModelInfo }) {
+    this.#addon = addon;
+    this.#handle = loaded.handle;
+    this.info = loaded.info;
+  }
+
+  setVocabulary(tokens: Uint8Array[]): void {
+    const ends = new Int32Array(tokens.length);
+    let size = 0;
+    tokens.forEach((token, i) => (ends[i] = size += token.length));
+    const bytes = new Uint8Array(size);
+    tokens.forEach((token, i) => bytes.set(token, (ends[i] ?? 0) - token.length));
+    // Nothing to wait for: the compute thread takes it before any later request.
+    this.#addon.setVocabulary(this.#handle, bytes, ends).catch((error: unknown) => {
+      if ((error as NativeError).code !== 'MODEL_CLOSED') throw error;
+    });
+  }
+  async generate(request: GenerateRequest, onToken?: (token: number, logprob: number) => void): Promise<GenerateResult> {
+    return this.#addon.generate(this.#handle, request, onToken);
+  }
+  cancel(id: number): void {
+    if (!this.#closed) this.#addon.cancel(this.#handle, id);
+  }
+  async score(request: ScoreRequest): Promise<ScoreResult> {
+    return this.#addon.score(this.#handle, request);
+  }
+  async createAdapter(config: AdapterConfig): Promise<number> {
+    return this.#addon.createAdapter(this.#handle, config);
+  }
+  async loadAdapter(dir: string, training = false): Promise<number> {
+    return this.#addon.loadAdapter(this.#handle, dir, training);
+  }
+  async writeAdapter(adapter: number, dir: string, optimizer = false): Promise<void> {
+    return this.#addon.writeAdapter(this.#handle, adapter, dir, optimizer);
+  }
+  async cloneAdapter(adapter: number): Promise<number> {
+    return this.#addon.cloneAdapter(this.#handle, adapter);
+  }
+  async deleteAdapter(adapter: number): Promise<void> {
+    return this.#addon.deleteAdapter(this.#handle, adapter);
+  }
+  async adapterTensors(adapter: number): Promise<Tensor[]> {
+    return this.#addon.adapterTensors(this.#handle, adapter);
+  }
+  async forwardBackward(adapter: number, sequences: TrainSequence[], settings: LossSettings): Promise<ForwardBackwardResult> {
+    return this.#addon.forwardBackward(this.#handle, adapter, sequences, settings);
+  }
+  async gradients(adapter: number): Promise<Tensor[]> {
+    return this.#addon.gradients(this.#handle, adapter);
+  }
+  async setGradients(adapter: number, gradients: Tensor[]): Promise<void> {
+    return this.#addon.setGradients(this.#handle, adapter, gradients);
+  }
+  async zeroGradients(adapter: number): Promise<void> {
+    return this.#addon.zeroGradients(this.#handle, adapter);
+  }
+  async optimStep(adapter: number, settings: AdamW): Promise<{ gradNorm: number; step: number }> {
+    return this.#addon.optimStep(this.#handle, adapter, settings);
+  }
+  async clearCache(): Promise<void> {
+    return this.#addon.clearCache(this.#handle);
+  }
+  metrics(): { cacheTokens: number; cacheBytes: number; queued: number; peakRssBytes: number } {
+    return this.#addon.metrics(this.#handle);
+  }
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#addon.close(this.#handle);
+  }
+}
+
+/** The addon lies in dist/, beside the bundle or one folder up from these sources. */
+function addonPath(): string {
+  const places = [join(__dirname, 'hindsight_cpu.node'), join(__dirname, '..', 'dist', 'hindsight_cpu.node')];
+  const found = places.find((place) => existsSync(place));
+  if (found) return found;
+  throw Object.assign(new Error(`The native engine is not built (looked for ${places.join(' and ')}): run npm ci, or node native/build.mjs.`), { code: 'ENGINE_NOT_BUILT' });
+}
+
+let loaded: NativeEngine | undefined;
+
+/** Loads the addon once per process. @throws NativeError ENGINE_NOT_BUILT, ENGINE_UNLOADABLE */
+export function loadNative(): NativeEngine {
+  if (loaded) return loaded;
+  const path = addonPath();
+  const holder: { exports: Partial<Addon> } = { exports: {} };
+  try {
+    // dlopen itself, so that neither the bundler nor a module loader touches the path.
+    process.dlopen(holder, path);
+  } catch (cause) {
+    throw Object.assign(new Error(`The native engine ${path} cannot be loaded (${String(cause)}): run node native/build.mjs on this machine.`), { code: 'ENGINE_UNLOADABLE' });
+  }
+  const addon = holder.exports as Addon;
+  loaded = {
+    isas: addon.isas(),
+    load: async (options) => new AddonModel(addon, await addon.load({ ...options, threads: options.threads ?? availableParallelism() })),
+    selfTest: (isa, seed) => addon.selfTest(isa, seed),
+  };
+  return loaded;
+}
+
+/** Loads a model with the addon of this process: `loadNative().load(options)`. */
+export function loadModel(options: LoadOptions): Promise<NativeModel> {
+  return loadNative().load(options);
+}

@@ -1,0 +1,273 @@
+#include "binding/selftest.h"
+
+#include <cmath>
+
+#include "kernels/cpu/arena.h"
+#include "kernels/cpu/math.h"
+#include "serve/random.h"
+
+namespace hindsight {
+namespace {
+
+class Bench {
+ public:
+  Bench(const Ops& fast, uint64_t seed) : fast_(fast), plain_(*referenceOps()), random_(seed) {}
+
+  int size(int most) { return 1 + static_cast<int>(random_.uniform() * most); }
+  Floats fill(size_t count, double scale = 1) {
+    Floats out = allocateFloats(count);
+    for (size_t i = 0; i < count; ++i) out[i] = static_cast<float>((2 * random_.uniform() - 1) * scale);
+    return out;
+  }
+  Floats copy(const Floats& from, size_t count) {
+    Floats out = allocateFloats(count);
+    for (size_t i = 0; i < count; ++i) out[i] = from[i];
+    return out;
+  }
+  void compare(const std::string& op, const std::string& shape, const float* fast, const float* plain, size_t count) {
+    double worst = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const double error = std::fabs(static_cast<double>(fast[i]) - plain[i]) / (1 + std::fabs(static_cast<double>(plain[i])));
+      if (!(error <= worst)) worst = error;  // also NaN
+    }
+    checks_.push_back({op, shape, worst});
+  }
+
+  void linear();
+  void linearDx();
+  void outer();
+  void norms();
+  void attention();
+  void pointwise();
+  std::vector<OpCheck> take() { return std::move(checks_); }
+
+ private:
+  /// X [M,K] in row blocks, as Math does it.
+  Floats packRows(const Ops& ops, const float* x, int m, int k) {
+    Floats out = allocateFloats(static_cast<size_t>(m) * k);
+    const int blocks = blockCount(m, ops.rowBlock);
+    for (int i = 0; i < blocks; ++i) {
+      const int r0 = blockStart(m, blocks, i), rows = blockStart(m, blocks, i + 1) - r0;
+      ops.packRows(x + static_cast<size_t>(r0) * k, k, rows, k, out.get() + static_cast<size_t>(r0) * k);
+    }
+    return out;
+  }
+
+  const Ops &fast_, &plain_;
+  Random random_;
+  std::vector<OpCheck> checks_;
+};
+
+std::string dims(std::initializer_list<int> sizes) {
+  std::string text;
+  for (const int s : sizes) text += (text.empty() ? "" : "x") + std::to_string(s);
+  return text;
+}
+
+void Bench::linear() {
+  const int m = size(70), n = size(150), k = size(200), r = size(20);
+  const Floats x = fill(static_cast<size_t>(m) * k), w = fill(static_cast<size_t>(n) * k), x2 = fill(static_cast<size_t>(m) * r), w2 = fill(static_cast<size_t>(n) * r);
+  const Floats bias = fill(n), residual = fill(static_cast<size_t>(m) * n);
+  Floats out[2] = {allocateFloats(static_cast<size_t>(m) * n), allocateFloats(static_cast<size_t>(m) * n)};
+  for (const bool small : {false, true}) {
+    const int rows = small && m > kSmallRows ? 1 + m % kSmallRows : m;
+    if (small && rows > kSmallRows) continue;
+    for (int side = 0; side < 2; ++side) {
+      const Ops& ops = side ? plain_ : fast_;
+      PackedWeight pw = packWeight(ops, w.get(), n, k), pw2 = packWeight(ops, w2.get(), n, r);
+      setBias(ops, pw, bias.get());
+      const Floats xp = packRows(ops, x.get(), rows, k), xp2 = packRows(ops, x2.get(), rows, r);
+      LinearArgs g;
+      g.m = rows;
+      g.n = n;
+      g.k = k;
+      g.k2 = r;
+      g.x = x.get();
+      g.ldx = k;
+      g.xPacked = xp.get();
+      g.w = pw.data.get();
+      g.bias = pw.bias.get();
+      g.x2 = x2.get();
+      g.ldx2 = r;
+      g.x2Packed = xp2.get();
+      g.w2 = pw2.data.get();
+      g.residual = residual.get();
+      g.y = out[side].get();
+      g.ldy = n;
+      const int panels = (n + ops.panel - 1) / ops.panel;
+      if (small) ops.linearSmall(g, 0, panels);
+      else ops.linear(g, 0, blockCount(rows, ops.rowBlock), 0, panels);
+    }
+    compare(small ? "linearSmall" : "linear", dims({rows, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(rows) * n);
+  }
+  // The unpacked row of a packed weight is the row.
+  const PackedWeight pw = packWeight(fast_, w.get(), n, k);
+  Floats row = allocateFloats(k);
+  unpackRow(fast_, pw, n / 2, row.get());
+  compare("unpackRow", dims({n, k}), row.get(), w.get() + static_cast<size_t>(n / 2) * k, k);
+}
+
+void Bench::linearDx() {
+  const int m = size(50), n = size(2300), k = size(90), r = size(20);
+  const Floats dy = fill(static_cast<size_t>(m) * n, 0.1), w = fill(static_cast<size_t>(n) * k), dxa = fill(static_cast<size_t>(m) * r), a = fill(static_cast<size_t>(r) * k);
+  const Floats start = fill(static_cast<size_t>(m) * k);
+  Floats out[2] = {copy(start, static_cast<size_t>(m) * k), copy(start, static_cast<size_t>(m) * k)};
+  for (int side = 0; side < 2; ++side) {
+    const Ops& ops = side ? plain_ : fast_;
+    const PackedWeight pw = packWeight(ops, w.get(), n, k), pa = packWeight(ops, a.get(), r, k);
+    const Floats dyp = packRows(ops, dy.get(), m, n), dxap = packRows(ops, dxa.get(), m, r);
+    LinearDxArgs g;
+    g.m = m;
+    g.n = n;
+    g.k = k;
+    g.r = r;
+    g.dyPacked = dyp.get();
+    g.w = pw.data.get();
+    g.dxaPacked = dxap.get();
+    g.a = pa.data.get();
+    g.dx = out[side].get();
+    g.lddx = k;
+    g.add = m % 2 == 0;
+    Floats scratch = allocateFloats(dxScratch(ops.panel, r));
+    ops.linearDx(g, 0, blockCount(m, ops.rowBlock), 0, (k + ops.panel - 1) / ops.panel, scratch.get());
+  }
+  compare("linearDx", dims({m, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);
+}
+
+void Bench::outer() {
+  const int m = size(120), r = size(40), n = size(150);
+  const Floats p = fill(static_cast<size_t>(m) * r), q = fill(static_cast<size_t>(m) * n), start = fill(static_cast<size_t>(r) * n);
+  Floats out[2] = {copy(start, static_cast<size_t>(r) * n), copy(start, static_cast<size_t>(r) * n)};
+  fast_.outer(m, r, p.get(), r, q.get(), n, 0, n, out[0].get(), n);
+  plain_.outer(m, r, p.get(), r, q.get(), n, 0, n, out[1].get(), n);
+  compare("outer", dims({m, r, n}), out[0].get(), out[1].get(), static_cast<size_t>(r) * n);
+}
+
+void Bench::norms() {
+  const int n = 2 * size(100);
+  const Floats x = fill(n), w = fill(n), dy = fill(n), start = fill(n);
+  Floats a = copy(start, n), b = copy(start, n);
+  fast_.rmsnorm(x.get(), w.get(), n, 1e-6f, a.get());
+  plain_.rmsnorm(x.get(), w.get(), n, 1e-6f, b.get());
+  compare("rmsnorm", dims({n}), a.get(), b.get(), n);
+  for (const bool add : {false, true}) {
+    a = copy(start, n);
+    b = copy(start, n);
+    fast_.rmsnormBackward(x.get(), w.get(), dy.get(), n, 1e-6f, a.get(), add);
+    plain_.rmsnormBackward(x.get(), w.get(), dy.get(), n, 1e-6f, b.get(), add);
+    compare("rmsnormBackward", dims({n}), a.get(), b.get(), n);
+  }
+  a = copy(x, n);
+  b = copy(x, n);
+  fast_.rope(a.get(), w.get(), dy.get(), n, -1.0f);
+  plain_.rope(b.get(), w.get(), dy.get(), n, -1.0f);
+  compare("rope", dims({n}), a.get(), b.get(), n);
+}
+
+void Bench::attention() {
+  const int group = size(3), kvHeads = size(3), heads = group * kvHeads, d = 2 * size(20), s = size(110), start = size(s) - 1;
+  const int width = heads * d, kvWidth = kvHeads * d, count = (s + kPage - 1) / kPage;
+  const Floats q = fill(static_cast<size_t>(s) * width, 2), k = fill(static_cast<size_t>(s) * kvWidth, 2), v = fill(static_cast<size_t>(s) * kvWidth), dOut = fill(static_cast<size_t>(s) * width);
+  const size_t pageFloats = static_cast<size_t>(2) * kvWidth * kPage;
+  Floats memory = allocateFloats(pageFloats * count);
+  std::vector<const float*> pages;
+  for (size_t i = 0; i < pageFloats * count; ++i) memory[i] = 0;
+  for (int p = 0; p < count; ++p) pages.push_back(memory.get() + p * pageFloats);
+  for (int t = 0; t < s; ++t)
+    for (int i = 0; i < kvWidth; ++i) {
+      float* page = memory.get() + (t / kPage) * pageFloats;
+      page[static_cast<size_t>(i) * kPage + t % kPage] = k[static_cast<size_t>(t) * kvWidth + i];
+      page[static_cast<size_t>(kvWidth) * kPage + (static_cast<size_t>(i / d) * kPage + t % kPage) * d + i % d] = v[static_cast<size_t>(t) * kvWidth + i];
+    }
+  Floats scratch = allocateFloats(attentionScratch(d) + attentionBackwardScratch(s, d));
+  const auto forward = [&](const Ops& ops, int from, float* out, float* lse) {
+    AttentionArgs g;
+    g.headDim = d;
+    g.heads = heads;
+    g.kvHeads = kvHeads;
+    g.rows = s - from;
+    g.start = from;
+    g.scale = 0.3f;
+    g.q = q.get() + static_cast<size_t>(from) * width;
+    g.pages = pages.data();
+    g.valueOffset = static_cast<size_t>(kvWidth) * kPage;
+    g.out = out;
+    g.lse = lse;
+    for (int h = 0; h < heads; ++h)
+      for (int r0 = 0; r0 < g.rows; r0 += kPage) ops.attention(g, h, r0, r0 + kPage < g.rows ? r0 + kPage : g.rows, scratch.get());
+  };
+  const size_t size = static_cast<size_t>(s) * width;
+  Floats a = allocateFloats(size), b = allocateFloats(size), lseA = allocateFloats(static_cast<size_t>(s) * heads), lseB = allocateFloats(static_cast<size_t>(s) * heads);
+  forward(fast_, start, a.get(), lseA.get());
+  forward(plain_, start, b.get(), lseB.get());
+  compare("attention", dims({s - start, start, heads, kvHeads, d}), a.get(), b.get(), static_cast<size_t>(s - start) * width);
+  compare("attention.lse", dims({s - start, heads}), lseA.get(), lseB.get(), static_cast<size_t>(s - start) * heads);
+  forward(plain_, 0, b.get(), lseB.get());
+  Floats grads[2][3];
+  for (int side = 0; side < 2; ++side) {
+    AttentionBackwardArgs g;
+    g.headDim = d;
+    g.heads = heads;
+    g.kvHeads = kvHeads;
+    g.rows = s;
+    g.scale = 0.3f;
+    g.q = q.get();
+    g.k = k.get();
+    g.v = v.get();
+    g.out = b.get();
+    g.dOut = dOut.get();
+    g.lse = lseB.get();
+    for (Floats& grad : grads[side]) grad = allocateFloats(size);
+    g.dq = grads[side][0].get();
+    g.dk = grads[side][1].get();
+    g.dv = grads[side][2].get();
+    for (int h = 0; h < heads; ++h) (side ? plain_ : fast_).attentionBackward(g, h, scratch.get());
+  }
+  const char* names[3] = {"attentionBackward.dq", "attentionBackward.dk", "attentionBackward.dv"};
+  for (int i = 0; i < 3; ++i) compare(names[i], dims({s, heads, kvHeads, d}), grads[0][i].get(), grads[1][i].get(), size);
+}
+
+void Bench::pointwise() {
+  const int n = size(300);
+  const Floats g = fill(n, 20), u = fill(n, 3), d = fill(n), start = fill(n);
+  Floats a = allocateFloats(n), b = allocateFloats(n), a2 = allocateFloats(n), b2 = allocateFloats(n);
+  fast_.swiglu(g.get(), u.get(), n, a.get());
+  plain_.swiglu(g.get(), u.get(), n, b.get());
+  compare("swiglu", dims({n}), a.get(), b.get(), n);
+  fast_.swigluBackward(g.get(), u.get(), d.get(), n, a.get(), a2.get());
+  plain_.swigluBackward(g.get(), u.get(), d.get(), n, b.get(), b2.get());
+  compare("swigluBackward.gate", dims({n}), a.get(), b.get(), n);
+  compare("swigluBackward.up", dims({n}), a2.get(), b2.get(), n);
+  const float x = static_cast<float>(fast_.logSumExp(g.get(), n, 1.4f)), y = static_cast<float>(plain_.logSumExp(g.get(), n, 1.4f));
+  compare("logSumExp", dims({n}), &x, &y, 1);
+  for (const bool add : {false, true}) {
+    a = copy(start, n);
+    b = copy(start, n);
+    fast_.softmaxScaled(g.get(), n, 1.4f, y, -2.5f, a.get(), add);
+    plain_.softmaxScaled(g.get(), n, 1.4f, y, -2.5f, b.get(), add);
+    compare("softmaxScaled", dims({n}), a.get(), b.get(), n);
+  }
+  Floats m1 = copy(d, n), m2 = copy(d, n), v1 = allocateFloats(n), v2 = allocateFloats(n);
+  for (int i = 0; i < n; ++i) v1[i] = v2[i] = d[i] * d[i];
+  a = copy(start, n);
+  b = copy(start, n);
+  const AdamArgs args{1e-2f, 0.9f, 0.98f, 1e-8f, 0.1f, 0.5f, 0.19f, 0.04f};
+  fast_.adamw(a.get(), m1.get(), v1.get(), u.get(), n, args);
+  plain_.adamw(b.get(), m2.get(), v2.get(), u.get(), n, args);
+  compare("adamw", dims({n}), a.get(), b.get(), n);
+}
+
+}  // namespace
+
+std::vector<OpCheck> selfTest(const Ops& ops, uint64_t seed) {
+  Bench bench(ops, seed);
+  bench.linear();
+  bench.linearDx();
+  bench.outer();
+  bench.norms();
+  bench.attention();
+  bench.pointwise();
+  return bench.take();
+}
+
+}  // namespace hindsight

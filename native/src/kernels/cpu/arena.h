@@ -1,0 +1,82 @@
+// Bump allocation of aligned floats. Pointers stay valid until reset(); after the first pass the
+// arena is one block of the right size and allocates nothing more.
+#pragma once
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "kernels/cpu/ops.h"
+
+namespace hindsight {
+
+struct FreeFloats {
+  void operator()(float* p) const { std::free(p); }
+};
+using Floats = std::unique_ptr<float[], FreeFloats>;
+
+/// 64-byte aligned, with kSlack readable floats beyond the end; the slack is zero.
+inline Floats allocateFloats(size_t count) {
+  const size_t bytes = ((count + kSlack) * sizeof(float) + 63) / 64 * 64;
+  auto* p = static_cast<float*>(std::aligned_alloc(64, bytes));
+  if (!p) throw std::bad_alloc();
+  for (size_t i = count; i < bytes / sizeof(float); ++i) p[i] = 0.0f;
+  return Floats(p);
+}
+
+class Arena {
+ public:
+  float* take(size_t count) {
+    const size_t size = (count + kSlack + 15) / 16 * 16;
+    if (blocks_.empty() || used_ + size > sizes_.back()) {
+      const size_t fresh = size > kBlock ? size : kBlock;
+      blocks_.push_back(allocateFloats(fresh));
+      sizes_.push_back(fresh);
+      used_ = 0;
+    }
+    float* p = blocks_.back().get() + used_;
+    used_ += size;
+    total_ += size;
+    return p;
+  }
+  void reset() {
+    if (blocks_.size() > 1) {
+      blocks_.clear();
+      sizes_.clear();
+      blocks_.push_back(allocateFloats(total_));
+      sizes_.push_back(total_);
+    }
+    used_ = total_ = 0;
+  }
+  /// Gives the memory back (after an unusually long sequence).
+  void release() {
+    blocks_.clear();
+    sizes_.clear();
+    used_ = total_ = 0;
+  }
+
+ private:
+  static constexpr size_t kBlock = size_t{1} << 20;
+  std::vector<Floats> blocks_;
+  std::vector<size_t> sizes_;
+  size_t used_ = 0, total_ = 0;
+};
+
+/// A buffer that only grows.
+class Scratch {
+ public:
+  float* atLeast(size_t count) {
+    if (count > size_) {
+      data_ = allocateFloats(count);
+      size_ = count;
+    }
+    return data_.get();
+  }
+
+ private:
+  Floats data_;
+  size_t size_ = 0;
+};
+
+}  // namespace hindsight

@@ -1,0 +1,154 @@
+// The op list: what a model needs of a processor, once per instruction set behind one table.
+// Shapes: M rows (tokens), N outputs, K inputs, r LoRA rank, D head dimension. Everything is fp32
+// and row-major unless said otherwise. Every op runs on the calling thread; math.h splits the work.
+//
+// Invariant: an output element is accumulated in the same order whatever M, the thread count and
+// the split are. So prefill, decode, scoring and training agree bit for bit on one instruction
+// set, and a warm prefix cache gives the logits of a cold one.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace hindsight {
+
+/// Tokens per page of keys and values: keys lie [D][kPage], values [kPage][D].
+constexpr int kPage = 32;
+/// Floats every buffer owns beyond its end, because vector tails may read (never write) there.
+constexpr int kSlack = 64;
+/// Most rows of the unpacked small-M path (decode).
+constexpr int kSmallRows = 4;
+
+/// Row blocks of M rows: ceil(M / most) blocks of nearly equal height.
+inline int blockCount(int rows, int most) { return (rows + most - 1) / most; }
+inline int blockStart(int rows, int blocks, int i) {
+  return static_cast<int>(static_cast<long>(rows) * i / blocks);
+}
+
+/// Y[M,N] = residual + bias + X W^T + X2 W2^T. W is packed [ceil(N/panel)][K][panel].
+/// X is read from `x` when M <= kSmallRows, else from `xPacked`; X2 W2^T is the LoRA term.
+struct LinearArgs {
+  int m = 0, n = 0, k = 0, k2 = 0;
+  const float* x = nullptr;
+  long ldx = 0;
+  const float* xPacked = nullptr;
+  const float* w = nullptr;
+  const float* bias = nullptr;
+  const float* x2 = nullptr;
+  long ldx2 = 0;
+  const float* x2Packed = nullptr;
+  const float* w2 = nullptr;
+  const float* residual = nullptr;
+  float* y = nullptr;
+  long ldy = 0;  // of y and of residual
+};
+
+/// dX[M,K] = (add ? dX : 0) + dY W + dXa A, with W packed as in LinearArgs and A packed [r,K].
+struct LinearDxArgs {
+  int m = 0, n = 0, k = 0, r = 0;
+  const float* dyPacked = nullptr;
+  const float* w = nullptr;
+  const float* dxaPacked = nullptr;
+  const float* a = nullptr;
+  float* dx = nullptr;
+  long lddx = 0;
+  bool add = false;
+};
+
+/// Causal attention of `rows` queries at positions start.. over pages of keys and values.
+struct AttentionArgs {
+  int headDim = 0, heads = 0, kvHeads = 0, rows = 0, start = 0;
+  float scale = 0;
+  const float* q = nullptr;  // [rows][heads*D], normalised and rotated
+  const float* const* pages = nullptr;
+  size_t keyOffset = 0, valueOffset = 0;  // of this layer in a page; + kvHead * D * kPage
+  float* out = nullptr;                   // [rows][heads*D]
+  float* lse = nullptr;                   // [heads][rows], or none
+};
+
+/// Backward of the above over one whole sequence (start = 0).
+struct AttentionBackwardArgs {
+  int headDim = 0, heads = 0, kvHeads = 0, rows = 0;
+  float scale = 0;
+  const float* q = nullptr;     // [S][heads*D], rotated
+  const float* k = nullptr;     // [S][kvHeads*D], rotated
+  const float* v = nullptr;     // [S][kvHeads*D]
+  const float* out = nullptr;   // [S][heads*D]
+  const float* dOut = nullptr;  // [S][heads*D]
+  const float* lse = nullptr;   // [heads][S]
+  float* dq = nullptr;          // [S][heads*D]
+  float* dk = nullptr;          // [heads][S][D]: one copy per query head, summed by the caller
+  float* dv = nullptr;          // [heads][S][D]
+};
+
+struct AdamArgs {
+  float lr, beta1, beta2, eps, weightDecay, gradScale;
+  float correction1, correction2;  // 1 - beta^step
+};
+
+struct Ops {
+  const char* name;
+  int panel;     // outputs of a packed panel
+  int rowBlock;  // most rows of a packed row block
+
+  /// W [N,K] -> [ceil(N/panel)][K][panel], zero padded.
+  void (*pack)(const float* w, int n, int k, float* out);
+  /// X [rows,K], rows <= rowBlock -> [K][rows].
+  void (*packRows)(const float* x, long ldx, int rows, int k, float* out);
+  /// Row blocks [b0,b1) x panels [p0,p1) of LinearArgs; reads xPacked.
+  void (*linear)(const LinearArgs&, int b0, int b1, int p0, int p1);
+  /// All rows (M <= kSmallRows) x panels [p0,p1); reads x.
+  void (*linearSmall)(const LinearArgs&, int p0, int p1);
+  /// Row blocks [b0,b1) x input panels [p0,p1). scratch: dxScratch(panel, r) floats.
+  void (*linearDx)(const LinearDxArgs&, int b0, int b1, int p0, int p1, float* scratch);
+  /// out[r, n0:n1] += P^T Q: P [M,r], Q [M,N]. Gradients of A and B.
+  void (*outer)(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
+                float* out, long ldo);
+
+  void (*rmsnorm)(const float* x, const float* weight, int n, float eps, float* out);
+  /// dx (+)= d rmsnorm / dx.
+  void (*rmsnormBackward)(const float* x, const float* weight, const float* dy, int n, float eps,
+                          float* dx, bool add);
+  /// Rotates pairs (i, i + D/2) in place by the angle, or back when sign = -1.
+  void (*rope)(float* x, const float* cosine, const float* sine, int headDim, float sign);
+  /// Query rows [r0,r1) of one head; at most kPage of them. scratch: attentionScratch(D).
+  void (*attention)(const AttentionArgs&, int head, int r0, int r1, float* scratch);
+  /// One query head. scratch: attentionBackwardScratch(S, D).
+  void (*attentionBackward)(const AttentionBackwardArgs&, int head, float* scratch);
+  /// out = silu(gate) * up
+  void (*swiglu)(const float* gate, const float* up, size_t n, float* out);
+  /// dGate, dUp from dOut.
+  void (*swigluBackward)(const float* gate, const float* up, const float* dOut, size_t n,
+                         float* dGate, float* dUp);
+  /// log sum exp(z * inverseTemperature)
+  double (*logSumExp)(const float* z, size_t n, float inverseTemperature);
+  /// out (+)= factor * exp(z * inverseTemperature - lse)
+  void (*softmaxScaled)(const float* z, size_t n, float inverseTemperature, float lse, float factor,
+                        float* out, bool add);
+  void (*adamw)(float* w, float* m, float* v, const float* g, size_t n, const AdamArgs&);
+};
+
+/// Contraction block of linearDx: bounds the scratch panel whatever N is.
+constexpr int kDxBlock = 1024;
+inline size_t dxScratch(int panel, int r) {
+  return static_cast<size_t>(kDxBlock + r + panel) * panel + kSlack;
+}
+inline size_t attentionScratch(int headDim) {
+  return static_cast<size_t>(kPage) * (2 * headDim + kPage + 4) + 4 * kSlack;
+}
+inline size_t attentionBackwardScratch(int rows, int headDim) {
+  const size_t pages = (rows + kPage - 1) / kPage;
+  return 2 * pages * kPage * headDim + static_cast<size_t>(kPage) * (4 * headDim + 2 * kPage + 4) +
+         8 * kSlack;
+}
+
+enum class Isa { Reference, Portable, Avx2, Avx512 };
+/// The table of an instruction set, or null where this processor or build lacks it.
+const Ops* opsFor(Isa isa);
+Isa bestIsa();
+
+const Ops* referenceOps();
+const Ops* portableOps();
+const Ops* avx2Ops();
+const Ops* avx512Ops();
+
+}  // namespace hindsight

@@ -1,0 +1,95 @@
+#include "kernels/cpu/pool.h"
+
+namespace hindsight {
+namespace {
+
+constexpr int kSpins = 4000;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+Pool::Pool(int threads) {
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+}
+
+Pool::~Pool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& thread : workers_) thread.join();
+}
+
+bool Pool::claim(uint64_t epoch, int& index) {
+  uint64_t seen = ticket_.load(std::memory_order_acquire);
+  for (;;) {
+    const uint64_t count = (seen >> kIndexBits) & kIndexMask, next = seen & kIndexMask;
+    if (seen >> (2 * kIndexBits) != epoch || next >= count) return false;
+    if (ticket_.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) {
+      index = static_cast<int>(next);
+      return true;
+    }
+  }
+}
+
+void Pool::drain(uint64_t epoch, int worker) {
+  int index = 0;
+  while (claim(epoch, index)) {
+    (*body_.load(std::memory_order_relaxed))(index, worker);
+    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1 && worker != 0) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      finished_.notify_one();
+    }
+  }
+}
+
+void Pool::work(int worker) {
+  uint64_t done = 0;
+  for (;;) {
+    uint64_t epoch = ticket_.load(std::memory_order_acquire) >> (2 * kIndexBits);
+    for (int spin = 0; epoch == done && spin < kSpins; ++spin) {
+      pause();
+      epoch = ticket_.load(std::memory_order_acquire) >> (2 * kIndexBits);
+    }
+    if (epoch == done) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      parked_.fetch_add(1);
+      wake_.wait(lock, [&] { return stop_ || ticket_.load() >> (2 * kIndexBits) != done; });
+      parked_.fetch_sub(1);
+      if (stop_) return;
+      epoch = ticket_.load() >> (2 * kIndexBits);
+    }
+    if (stop_) return;
+    done = epoch;
+    drain(epoch, worker);
+  }
+}
+
+void Pool::run(int count, const std::function<void(int, int)>& body) {
+  if (workers_.empty() || count <= 1) {
+    for (int i = 0; i < count; ++i) body(i, 0);
+    return;
+  }
+  epoch_ = (epoch_ + 1) & 0xffffff;
+  body_.store(&body, std::memory_order_relaxed);
+  left_.store(count, std::memory_order_relaxed);
+  ticket_.store(epoch_ << (2 * kIndexBits) | static_cast<uint64_t>(count) << kIndexBits);
+  if (parked_.load() > 0) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    wake_.notify_all();
+  }
+  drain(epoch_, 0);
+  for (int spin = 0; spin < kSpins && left_.load(std::memory_order_acquire) > 0; ++spin) pause();
+  if (left_.load(std::memory_order_acquire) > 0) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    finished_.wait(lock, [&] { return left_.load(std::memory_order_acquire) == 0; });
+  }
+}
+
+}  // namespace hindsight

@@ -1,0 +1,47 @@
+// A small thread pool for one caller: parallel loops with dynamic chunks. Workers spin briefly for
+// the next loop and then park, because on a busy machine a spinning barrier costs more than it saves.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace hindsight {
+
+class Pool {
+ public:
+  explicit Pool(int threads);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  /// Runs body(i, worker) for i in [0, count); worker is in [0, threads()). Returns when all ran.
+  void run(int count, const std::function<void(int, int)>& body);
+
+ private:
+  // ticket_ = epoch (24 bits) | count (20 bits) | next index (20 bits). All three in one word, so
+  // that a late worker can never pair one loop's index with another loop's body.
+  static constexpr int kIndexBits = 20;
+  static constexpr uint64_t kIndexMask = (uint64_t{1} << kIndexBits) - 1;
+
+  void work(int worker);
+  void drain(uint64_t epoch, int worker);
+  bool claim(uint64_t epoch, int& index);
+
+  std::vector<std::thread> workers_;
+  std::atomic<uint64_t> ticket_{0};
+  std::atomic<int> left_{0};
+  std::atomic<const std::function<void(int, int)>*> body_{nullptr};
+  std::atomic<int> parked_{0};
+  std::atomic<bool> stop_{false};
+  uint64_t epoch_ = 0;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable finished_;
+};
+
+}  // namespace hindsight

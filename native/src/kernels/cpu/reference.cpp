@@ -1,0 +1,226 @@
+// The plain path: every op as one would write it on a blackboard. The fast tables are tested
+// against this one, and this one against numbers of transformers and peft (testdata/parity).
+// Sums run in double, so that a disagreement points at the fast path. Panels are one output wide,
+// so a packed weight is simply W [N,K], and a packed row block is X^T [K][rows].
+#include <cmath>
+#include <vector>
+
+#include "kernels/cpu/ops.h"
+
+namespace hindsight {
+namespace {
+
+constexpr int kRowBlock = 8;
+
+void pack(const float* w, int n, int k, float* out) {
+  for (size_t i = 0; i < static_cast<size_t>(n) * k; ++i) out[i] = w[i];
+}
+
+void packRows(const float* x, long ldx, int rows, int k, float* out) {
+  for (int r = 0; r < rows; ++r)
+    for (int i = 0; i < k; ++i) out[i * rows + r] = x[r * ldx + i];
+}
+
+/// One output: residual + bias + x.w + x2.w2, where x[i] lies at x[i * step].
+float output(const LinearArgs& g, int row, int n, const float* x, long step, const float* x2,
+             long step2) {
+  double sum = g.bias ? g.bias[n] : 0.0;
+  for (int i = 0; i < g.k; ++i) sum += static_cast<double>(x[i * step]) * g.w[static_cast<size_t>(n) * g.k + i];
+  for (int i = 0; i < g.k2; ++i) sum += static_cast<double>(x2[i * step2]) * g.w2[static_cast<size_t>(n) * g.k2 + i];
+  return static_cast<float>(sum + (g.residual ? g.residual[row * g.ldy + n] : 0.0));
+}
+
+void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
+  const int blocks = blockCount(g.m, kRowBlock);
+  for (int b = b0; b < b1; ++b) {
+    const int r0 = blockStart(g.m, blocks, b), rows = blockStart(g.m, blocks, b + 1) - r0;
+    for (int r = 0; r < rows; ++r)
+      for (int n = p0; n < p1; ++n)
+        g.y[(r0 + r) * g.ldy + n] =
+            output(g, r0 + r, n, g.xPacked + static_cast<size_t>(r0) * g.k + r, rows,
+                   g.x2Packed + static_cast<size_t>(r0) * g.k2 + r, rows);
+  }
+}
+
+void linearSmall(const LinearArgs& g, int p0, int p1) {
+  for (int r = 0; r < g.m; ++r)
+    for (int n = p0; n < p1; ++n)
+      g.y[r * g.ldy + n] = output(g, r, n, g.x + r * g.ldx, 1, g.x2 + r * g.ldx2, 1);
+}
+
+void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float*) {
+  const int blocks = blockCount(g.m, kRowBlock);
+  for (int b = b0; b < b1; ++b) {
+    const int r0 = blockStart(g.m, blocks, b), rows = blockStart(g.m, blocks, b + 1) - r0;
+    for (int r = 0; r < rows; ++r)
+      for (int k = p0; k < p1; ++k) {
+        double sum = 0;
+        for (int n = 0; n < g.n; ++n)
+          sum += static_cast<double>(g.dyPacked[static_cast<size_t>(r0) * g.n + n * rows + r]) *
+                 g.w[static_cast<size_t>(n) * g.k + k];
+        for (int j = 0; j < g.r; ++j)
+          sum += static_cast<double>(g.dxaPacked[static_cast<size_t>(r0) * g.r + j * rows + r]) *
+                 g.a[static_cast<size_t>(j) * g.k + k];
+        float& dx = g.dx[(r0 + r) * g.lddx + k];
+        dx = static_cast<float>(sum + (g.add ? dx : 0.0));
+      }
+  }
+}
+
+void outer(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
+           float* out, long ldo) {
+  for (int j = 0; j < r; ++j)
+    for (int n = n0; n < n1; ++n) {
+      double sum = 0;
+      for (int i = 0; i < m; ++i) sum += static_cast<double>(p[i * ldp + j]) * q[i * ldq + n];
+      out[j * ldo + n] += static_cast<float>(sum);
+    }
+}
+
+/// 1 / rms(x)
+double inverseRms(const float* x, int n, float eps) {
+  double sum = 0;
+  for (int i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * x[i];
+  return 1.0 / std::sqrt(sum / n + eps);
+}
+
+void rmsnorm(const float* x, const float* weight, int n, float eps, float* out) {
+  const double inverse = inverseRms(x, n, eps);
+  for (int i = 0; i < n; ++i) out[i] = static_cast<float>(weight[i] * (x[i] * inverse));
+}
+
+void rmsnormBackward(const float* x, const float* weight, const float* dy, int n, float eps,
+                     float* dx, bool add) {
+  const double inverse = inverseRms(x, n, eps);
+  double projection = 0;
+  for (int i = 0; i < n; ++i) projection += static_cast<double>(dy[i]) * weight[i] * x[i];
+  const double pull = projection * inverse * inverse * inverse / n;
+  for (int i = 0; i < n; ++i) {
+    const double d = dy[i] * weight[i] * inverse - x[i] * pull;
+    dx[i] = static_cast<float>(add ? dx[i] + d : d);
+  }
+}
+
+void rope(float* x, const float* cosine, const float* sine, int headDim, float sign) {
+  const int half = headDim / 2;
+  for (int i = 0; i < half; ++i) {
+    const float a = x[i], b = x[half + i], s = sign * sine[i];
+    x[i] = a * cosine[i] - b * s;
+    x[half + i] = b * cosine[i] + a * s;
+  }
+}
+
+void attention(const AttentionArgs& g, int head, int r0, int r1, float*) {
+  const int d = g.headDim, width = g.heads * d;
+  const size_t kvHead = static_cast<size_t>(head / (g.heads / g.kvHeads)) * d * kPage;
+  for (int r = r0; r < r1; ++r) {
+    const float* q = g.q + static_cast<size_t>(r) * width + head * d;
+    const int keys = g.start + r + 1;
+    std::vector<double> p(keys), out(d, 0.0);
+    double top = -1e300, sum = 0;
+    for (int j = 0; j < keys; ++j) {
+      const float* k = g.pages[j / kPage] + g.keyOffset + kvHead + j % kPage;
+      for (int i = 0; i < d; ++i) p[j] += static_cast<double>(q[i]) * k[i * kPage];
+      p[j] *= g.scale;
+      if (p[j] > top) top = p[j];
+    }
+    for (int j = 0; j < keys; ++j) {
+      p[j] = std::exp(p[j] - top);
+      sum += p[j];
+      const float* v = g.pages[j / kPage] + g.valueOffset + kvHead + static_cast<size_t>(j % kPage) * d;
+      for (int i = 0; i < d; ++i) out[i] += p[j] * v[i];
+    }
+    for (int i = 0; i < d; ++i)
+      g.out[static_cast<size_t>(r) * width + head * d + i] = static_cast<float>(out[i] / sum);
+    if (g.lse) g.lse[static_cast<size_t>(head) * g.rows + r] = static_cast<float>(top + std::log(sum));
+  }
+}
+
+void attentionBackward(const AttentionBackwardArgs& g, int head, float*) {
+  const int d = g.headDim, s = g.rows, width = g.heads * d, kvWidth = g.kvHeads * d;
+  const int kvHead = head / (g.heads / g.kvHeads);
+  std::vector<double> dk(static_cast<size_t>(s) * d, 0.0), dv(static_cast<size_t>(s) * d, 0.0);
+  for (int r = 0; r < s; ++r) {
+    const size_t at = static_cast<size_t>(r) * width + head * d;
+    const float *q = g.q + at, *dOut = g.dOut + at, *out = g.out + at;
+    double delta = 0;
+    for (int i = 0; i < d; ++i) delta += static_cast<double>(dOut[i]) * out[i];
+    std::vector<double> dq(d, 0.0);
+    for (int j = 0; j <= r; ++j) {
+      const float* k = g.k + static_cast<size_t>(j) * kvWidth + kvHead * d;
+      const float* v = g.v + static_cast<size_t>(j) * kvWidth + kvHead * d;
+      double score = 0, dp = 0;
+      for (int i = 0; i < d; ++i) {
+        score += static_cast<double>(q[i]) * k[i];
+        dp += static_cast<double>(dOut[i]) * v[i];
+      }
+      const double p = std::exp(score * g.scale - g.lse[static_cast<size_t>(head) * s + r]);
+      const double ds = p * (dp - delta) * g.scale;
+      for (int i = 0; i < d; ++i) {
+        dq[i] += ds * k[i];
+        dk[static_cast<size_t>(j) * d + i] += ds * q[i];
+        dv[static_cast<size_t>(j) * d + i] += p * dOut[i];
+      }
+    }
+    for (int i = 0; i < d; ++i) g.dq[at + i] = static_cast<float>(dq[i]);
+  }
+  for (size_t i = 0; i < dk.size(); ++i) {
+    g.dk[static_cast<size_t>(head) * s * d + i] = static_cast<float>(dk[i]);
+    g.dv[static_cast<size_t>(head) * s * d + i] = static_cast<float>(dv[i]);
+  }
+}
+
+double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+
+void swiglu(const float* gate, const float* up, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = static_cast<float>(gate[i] * sigmoid(gate[i]) * up[i]);
+}
+
+void swigluBackward(const float* gate, const float* up, const float* dOut, size_t n, float* dGate,
+                    float* dUp) {
+  for (size_t i = 0; i < n; ++i) {
+    const double g = gate[i], s = sigmoid(g);
+    const double d = dOut[i], u = up[i];
+    dUp[i] = static_cast<float>(d * g * s);
+    dGate[i] = static_cast<float>(d * u * s * (1.0 + g * (1.0 - s)));
+  }
+}
+
+double logSumExp(const float* z, size_t n, float inverseTemperature) {
+  double top = -1e300, sum = 0;
+  for (size_t i = 0; i < n; ++i)
+    if (z[i] > top) top = z[i];
+  for (size_t i = 0; i < n; ++i) sum += std::exp((z[i] - top) * inverseTemperature);
+  return top * inverseTemperature + std::log(sum);
+}
+
+void softmaxScaled(const float* z, size_t n, float inverseTemperature, float lse, float factor,
+                   float* out, bool add) {
+  for (size_t i = 0; i < n; ++i) {
+    const double p = factor * std::exp(static_cast<double>(z[i]) * inverseTemperature - lse);
+    out[i] = static_cast<float>(add ? out[i] + p : p);
+  }
+}
+
+/// PyTorch's AdamW: decoupled decay first, then the bias-corrected step.
+void adamw(float* w, float* m, float* v, const float* g, size_t n, const AdamArgs& a) {
+  for (size_t i = 0; i < n; ++i) {
+    const double grad = static_cast<double>(g[i]) * a.gradScale;
+    m[i] = static_cast<float>(a.beta1 * static_cast<double>(m[i]) + (1.0 - a.beta1) * grad);
+    v[i] = static_cast<float>(a.beta2 * static_cast<double>(v[i]) + (1.0 - a.beta2) * grad * grad);
+    const double root = std::sqrt(static_cast<double>(v[i]) / a.correction2) + a.eps;
+    w[i] = static_cast<float>(w[i] * (1.0 - static_cast<double>(a.lr) * a.weightDecay) -
+                              a.lr * (m[i] / static_cast<double>(a.correction1)) / root);
+  }
+}
+
+}  // namespace
+
+const Ops* referenceOps() {
+  static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, linearDx,
+                           outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
+                           swiglu, swigluBackward, logSumExp, softmaxScaled, adamw};
+  return &ops;
+}
+
+}  // namespace hindsight

@@ -1,0 +1,704 @@
+// The fast kernels, once for every vector width. Included by one translation unit per instruction
+// set, which first defines in an anonymous namespace
+//   kWidth      floats of a vector register
+//   kRowBlock   rows of the register tile (kRowBlock x 2 vectors of accumulators)
+// and is compiled with that set's flags. Only compiler vector types are used, and no inline
+// function of the standard library: the linker could otherwise pick the copy made with AVX-512.
+//
+// GEMM method: the weight lies in panels of 2*kWidth outputs, [K][panel]; the rows in blocks
+// [K][rows]. One register tile rows x panel runs over the whole of K: one broadcast and two
+// multiply-adds per row and step, so every output is a plain sequential sum over k.
+#include "kernels/cpu/ops.h"
+
+namespace {
+
+using hindsight::AdamArgs;
+using hindsight::AttentionArgs;
+using hindsight::AttentionBackwardArgs;
+using hindsight::blockCount;
+using hindsight::blockStart;
+using hindsight::kDxBlock;
+using hindsight::kPage;
+using hindsight::LinearArgs;
+using hindsight::LinearDxArgs;
+using hindsight::Ops;
+
+constexpr int kPanel = 2 * kWidth;
+typedef float Vec __attribute__((vector_size(kWidth * 4)));
+typedef float VecAt __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
+typedef int32_t VecI __attribute__((vector_size(kWidth * 4)));
+
+inline Vec load(const float* p) { return *reinterpret_cast<const VecAt*>(p); }
+inline void store(float* p, Vec v) { *reinterpret_cast<VecAt*>(p) = v; }
+inline Vec splat(float x) { return x - Vec{}; }
+inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+inline float sumLanes(Vec v) {
+  float parts[kWidth];
+  store(parts, v);
+  for (int step = kWidth / 2; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) parts[i] += parts[i + step];
+  return parts[0];
+}
+inline float maxLanes(Vec v) {
+  float parts[kWidth];
+  store(parts, v);
+  for (int step = kWidth / 2; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i)
+      if (parts[i + step] > parts[i]) parts[i] = parts[i + step];
+  return parts[0];
+}
+
+/// exp to about 2 ulp; 0 below -87.3.
+inline Vec expVec(Vec x) {
+  const Vec floor = splat(-87.3f), ceiling = splat(88.3f);
+  const VecI tiny = x < floor;
+  Vec y = x < floor ? floor : x;
+  y = y > ceiling ? ceiling : y;
+  const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const Vec n = (y * 1.44269504088896341f + magic) - magic;
+  const Vec r = (y - n * 0.693359375f) - n * -2.12194440e-4f;
+  Vec p = splat(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const VecI exponent = (__builtin_convertvector(n, VecI) + 127) << 23;
+  const Vec result = p * (Vec)exponent;
+  return (Vec)((VecI)result & ~tiny);
+}
+
+// ---- transposition ---------------------------------------------------------------------------
+
+inline void interleaveMasks(VecI& low, VecI& high) {
+  for (int i = 0; i < kWidth; ++i) {
+    low[i] = i / 2 + (i % 2) * kWidth;
+    high[i] = kWidth / 2 + i / 2 + (i % 2) * kWidth;
+  }
+}
+
+/// In-register transpose of kWidth vectors: log2(kWidth) perfect shuffles.
+inline void transpose(Vec (&rows)[kWidth]) {
+  VecI low, high;
+  interleaveMasks(low, high);
+#pragma GCC unroll 4
+  for (int round = 1; round < kWidth; round *= 2) {
+    Vec next[kWidth];
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth / 2; ++i) {
+      next[2 * i] = __builtin_shuffle(rows[i], rows[i + kWidth / 2], low);
+      next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + kWidth / 2], high);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) rows[i] = next[i];
+  }
+}
+
+/// out[c*ldo + r] = scale * x[r*ldx + c]; writes exactly rows x cols.
+void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, float* out,
+                    long ldo) {
+  int r0 = 0;
+  for (; r0 < rows; r0 += kWidth) {
+    const int height = rows - r0 < kWidth ? rows - r0 : kWidth;
+    int c0 = 0;
+    for (; c0 + kWidth <= cols; c0 += kWidth) {
+      Vec tile[kWidth];
+      if (height == kWidth) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kWidth; ++i) tile[i] = load(x + (r0 + i) * ldx + c0) * scale;
+      } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < kWidth; ++i)
+          tile[i] = i < height ? load(x + (r0 + i) * ldx + c0) * scale : Vec{};
+      }
+      transpose(tile);
+      if (height == kWidth) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kWidth; ++i) store(out + (c0 + i) * ldo + r0, tile[i]);
+      } else {
+        float lines[kWidth][kWidth];
+#pragma GCC unroll 16
+        for (int i = 0; i < kWidth; ++i) store(lines[i], tile[i]);
+        for (int i = 0; i < kWidth; ++i)
+          for (int j = 0; j < height; ++j) out[(c0 + i) * ldo + r0 + j] = lines[i][j];
+      }
+    }
+    for (; c0 < cols; ++c0)
+      for (int i = 0; i < height; ++i) out[c0 * ldo + r0 + i] = scale * x[(r0 + i) * ldx + c0];
+  }
+}
+
+// ---- register tile ---------------------------------------------------------------------------
+
+/// Operands of one tile: A(m,k) = a[m*AMS + k*aStep], B(k,n) = b[k*bStep + n], twice (base, LoRA).
+struct Tile {
+  int k = 0, k2 = 0;
+  const float *a = nullptr, *b = nullptr, *a2 = nullptr, *b2 = nullptr;
+  long aStep = 0, bStep = 0, a2Step = 0, b2Step = 0;
+  const float* bias = nullptr;
+  const float* residual = nullptr;
+  float* c = nullptr;
+  long ldc = 0;
+};
+
+template <int Rows, int Vecs, int AMS>
+inline __attribute__((always_inline)) void accumulate(Vec (&acc)[Rows][Vecs], int k, const float* a,
+                                                      long aStep, const float* b, long bStep) {
+  for (int i = 0; i < k; ++i) {
+    Vec w[Vecs];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vecs; ++v) w[v] = load(b + v * kWidth);
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+      const Vec x = splat(a[r * AMS]);
+#pragma GCC unroll 2
+      for (int v = 0; v < Vecs; ++v) acc[r][v] += x * w[v];
+    }
+    a += aStep;
+    b += bStep;
+  }
+}
+
+template <int Rows, int Vecs, int AMS>
+void runTile(const Tile& t) {
+  Vec acc[Rows][Vecs];
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < Vecs; ++v) acc[r][v] = t.bias ? load(t.bias + v * kWidth) : Vec{};
+  accumulate<Rows, Vecs, AMS>(acc, t.k, t.a, t.aStep, t.b, t.bStep);
+  if (t.k2) accumulate<Rows, Vecs, 1>(acc, t.k2, t.a2, t.a2Step, t.b2, t.b2Step);
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < Vecs; ++v) {
+      const long at = r * t.ldc + v * kWidth;
+      store(t.c + at, t.residual ? load(t.residual + at) + acc[r][v] : acc[r][v]);
+    }
+}
+
+typedef void (*TileFn)(const Tile&);
+template <int Vecs, int AMS, int... Rows>
+struct TileTable {
+  static constexpr TileFn at[sizeof...(Rows)] = {runTile<Rows, Vecs, AMS>...};
+};
+template <int Vecs, int AMS, int Left, int... Rows>
+struct MakeTable : MakeTable<Vecs, AMS, Left - 1, Left, Rows...> {};
+template <int Vecs, int AMS, int... Rows>
+struct MakeTable<Vecs, AMS, 0, Rows...> : TileTable<Vecs, AMS, Rows...> {};
+
+/// One tile of rows x cols, cols <= kPanel; a partial panel goes through a buffer.
+template <int AMS>
+inline void tile(const Tile& t, int rows, int cols) {
+  const int vecs = cols > kWidth ? 2 : 1;
+  const TileFn run = vecs == 2 ? MakeTable<2, AMS, kRowBlock>::at[rows - 1]
+                               : MakeTable<1, AMS, kRowBlock>::at[rows - 1];
+  if (cols == vecs * kWidth) {
+    run(t);
+    return;
+  }
+  float buffer[kRowBlock * kPanel];
+  Tile inner = t;
+  inner.c = buffer;
+  inner.ldc = kPanel;
+  inner.residual = nullptr;
+  run(inner);
+  for (int r = 0; r < rows; ++r)
+    for (int c = 0; c < cols; ++c) {
+      const long at = r * t.ldc + c;
+      t.c[at] = (t.residual ? t.residual[at] : 0.0f) + buffer[r * kPanel + c];
+    }
+}
+
+/// C[m,n] (+)= A B for small blocks of attention. AMS as in Tile.
+template <int AMS>
+void smallGemm(int m, int n, int k, const float* a, long aStep, const float* b, long bStep, float* c,
+               long ldc, bool add) {
+  const int blocks = blockCount(m, kRowBlock);
+  for (int n0 = 0; n0 < n; n0 += kPanel) {
+    const int cols = n - n0 < kPanel ? n - n0 : kPanel;
+    for (int i = 0; i < blocks; ++i) {
+      const int r0 = blockStart(m, blocks, i), rows = blockStart(m, blocks, i + 1) - r0;
+      Tile t;
+      t.k = k;
+      t.a = a + static_cast<long>(r0) * AMS;
+      t.aStep = aStep;
+      t.b = b + n0;
+      t.bStep = bStep;
+      t.c = c + r0 * ldc + n0;
+      t.ldc = ldc;
+      t.residual = add ? t.c : nullptr;
+      tile<AMS>(t, rows, cols);
+    }
+  }
+}
+
+// ---- linear ----------------------------------------------------------------------------------
+
+void pack(const float* w, int n, int k, float* out) {
+  for (int n0 = 0; n0 < n; n0 += kPanel) {
+    const int cols = n - n0 < kPanel ? n - n0 : kPanel;
+    float* panel = out + static_cast<size_t>(n0) * k;
+    if (cols < kPanel)
+      for (size_t i = 0; i < static_cast<size_t>(k) * kPanel; ++i) panel[i] = 0.0f;
+    transposeBlock(w + static_cast<size_t>(n0) * k, k, cols, k, 1.0f, panel, kPanel);
+  }
+}
+
+void packRows(const float* x, long ldx, int rows, int k, float* out) {
+  transposeBlock(x, ldx, rows, k, 1.0f, out, rows);
+}
+
+void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
+  const int blocks = blockCount(g.m, kRowBlock);
+  for (int p = p0; p < p1; ++p) {
+    const int n0 = p * kPanel;
+    const int cols = g.n - n0 < kPanel ? g.n - n0 : kPanel;
+    for (int i = b0; i < b1; ++i) {
+      const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0;
+      Tile t;
+      t.k = g.k;
+      t.a = g.xPacked + static_cast<size_t>(r0) * g.k;
+      t.aStep = rows;
+      t.b = g.w + static_cast<size_t>(n0) * g.k;
+      t.bStep = kPanel;
+      t.k2 = g.k2;
+      if (g.k2) {
+        t.a2 = g.x2Packed + static_cast<size_t>(r0) * g.k2;
+        t.a2Step = rows;
+        t.b2 = g.w2 + static_cast<size_t>(n0) * g.k2;
+        t.b2Step = kPanel;
+      }
+      t.bias = g.bias ? g.bias + n0 : nullptr;
+      t.c = g.y + r0 * g.ldy + n0;
+      t.ldc = g.ldy;
+      t.residual = g.residual ? g.residual + r0 * g.ldy + n0 : nullptr;
+      tile<1>(t, rows, cols);
+    }
+  }
+}
+
+/// Decode: Rows of X against Panels neighbouring panels at once, so that enough independent sums
+/// hide the latency of the multiply-add. Same order over k as the register tile.
+template <int Rows, int Panels>
+void smallPanels(const LinearArgs& g, int p0) {
+  Vec acc[Rows][Panels][2];
+  const float* w[Panels];
+#pragma GCC unroll 4
+  for (int p = 0; p < Panels; ++p) {
+    w[p] = g.w + static_cast<size_t>(p0 + p) * kPanel * g.k;
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; ++v)
+        acc[r][p][v] = g.bias ? load(g.bias + (p0 + p) * kPanel + v * kWidth) : Vec{};
+  }
+  for (int k = 0; k < g.k; ++k) {
+#pragma GCC unroll 4
+    for (int p = 0; p < Panels; ++p) {
+      const Vec w0 = load(w[p] + static_cast<long>(k) * kPanel);
+      const Vec w1 = load(w[p] + static_cast<long>(k) * kPanel + kWidth);
+#pragma GCC unroll 4
+      for (int r = 0; r < Rows; ++r) {
+        const Vec x = splat(g.x[r * g.ldx + k]);
+        acc[r][p][0] += x * w0;
+        acc[r][p][1] += x * w1;
+      }
+    }
+  }
+  for (int k = 0; k < g.k2; ++k) {
+#pragma GCC unroll 4
+    for (int p = 0; p < Panels; ++p) {
+      const float* w2 = g.w2 + (static_cast<size_t>(p0 + p) * g.k2 + k) * kPanel;
+      const Vec w0 = load(w2), w1 = load(w2 + kWidth);
+#pragma GCC unroll 4
+      for (int r = 0; r < Rows; ++r) {
+        const Vec x = splat(g.x2[r * g.ldx2 + k]);
+        acc[r][p][0] += x * w0;
+        acc[r][p][1] += x * w1;
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < Panels; ++p) {
+    const int n0 = (p0 + p) * kPanel;
+    const int cols = g.n - n0 < kPanel ? g.n - n0 : kPanel;
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r) {
+      float* y = g.y + r * g.ldy + n0;
+      const float* add = g.residual ? g.residual + r * g.ldy + n0 : nullptr;
+      if (cols == kPanel) {
+        store(y, add ? load(add) + acc[r][p][0] : acc[r][p][0]);
+        store(y + kWidth, add ? load(add + kWidth) + acc[r][p][1] : acc[r][p][1]);
+      } else {
+        float line[kPanel];
+        store(line, acc[r][p][0]);
+        store(line + kWidth, acc[r][p][1]);
+        for (int c = 0; c < cols; ++c) y[c] = (add ? add[c] : 0.0f) + line[c];
+      }
+    }
+  }
+}
+
+template <int Rows>
+void smallRange(const LinearArgs& g, int p0, int p1) {
+  constexpr int wide = Rows == 1 ? 4 : Rows == 2 ? 2 : 1;
+  int p = p0;
+  for (; p + wide <= p1; p += wide) smallPanels<Rows, wide>(g, p);
+  for (; p < p1; ++p) smallPanels<Rows, 1>(g, p);
+}
+
+void linearSmall(const LinearArgs& g, int p0, int p1) {
+  switch (g.m) {
+    case 1: return smallRange<1>(g, p0, p1);
+    case 2: return smallRange<2>(g, p0, p1);
+    case 3: return smallRange<3>(g, p0, p1);
+    default: return smallRange<4>(g, p0, p1);
+  }
+}
+
+/// out[n - n0][panel] = W[n, k0 : k0+panel] for n in [n0,n1); n0 is a multiple of the panel.
+void unpackPanel(const float* w, int n0, int n1, int k, int k0, float* out) {
+  const int cols = k - k0 < kPanel ? k - k0 : kPanel;
+  for (int n = n0; n < n1; n += kPanel) {
+    const int height = n1 - n < kPanel ? n1 - n : kPanel;
+    const float* source = w + (static_cast<size_t>(n) * k + static_cast<size_t>(k0) * kPanel);
+    transposeBlock(source, kPanel, cols, height, 1.0f, out + static_cast<size_t>(n - n0) * kPanel,
+                   kPanel);
+  }
+}
+
+void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scratch) {
+  const int blocks = blockCount(g.m, kRowBlock);
+  float* lora = scratch + static_cast<size_t>(kDxBlock) * kPanel;
+  for (int p = p0; p < p1; ++p) {
+    const int k0 = p * kPanel;
+    const int cols = g.k - k0 < kPanel ? g.k - k0 : kPanel;
+    for (int n0 = 0; n0 < g.n; n0 += kDxBlock) {
+      const int n1 = g.n - n0 < kDxBlock ? g.n : n0 + kDxBlock;
+      unpackPanel(g.w, n0, n1, g.k, k0, scratch);
+      const bool first = n0 == 0;
+      if (first && g.r) unpackPanel(g.a, 0, g.r, g.k, k0, lora);
+      for (int i = b0; i < b1; ++i) {
+        const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0;
+        Tile t;
+        t.k = n1 - n0;
+        t.a = g.dyPacked + static_cast<size_t>(r0) * g.n + static_cast<size_t>(n0) * rows;
+        t.aStep = rows;
+        t.b = scratch;
+        t.bStep = kPanel;
+        if (first && g.r) {
+          t.k2 = g.r;
+          t.a2 = g.dxaPacked + static_cast<size_t>(r0) * g.r;
+          t.a2Step = rows;
+          t.b2 = lora;
+          t.b2Step = kPanel;
+        }
+        t.c = g.dx + r0 * g.lddx + k0;
+        t.ldc = g.lddx;
+        t.residual = g.add || !first ? t.c : nullptr;
+        tile<1>(t, rows, cols);
+      }
+    }
+  }
+}
+
+void outer(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
+           float* out, long ldo) {
+  smallGemm<1>(r, n1 - n0, m, p, ldp, q + n0, ldq, out + n0, ldo, true);
+}
+
+// ---- norms, rope, swiglu ---------------------------------------------------------------------
+
+inline float dot(const float* a, const float* b, int n) {
+  Vec sum{}, sum2{};
+  int i = 0;
+  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
+    sum += load(a + i) * load(b + i);
+    sum2 += load(a + i + kWidth) * load(b + i + kWidth);
+  }
+  for (; i + kWidth <= n; i += kWidth) sum += load(a + i) * load(b + i);
+  float total = sumLanes(sum + sum2);
+  for (; i < n; ++i) total += a[i] * b[i];
+  return total;
+}
+
+void rmsnorm(const float* x, const float* weight, int n, float eps, float* out) {
+  const float inverse = 1.0f / __builtin_sqrtf(dot(x, x, n) / n + eps);
+  int i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(out + i, load(weight + i) * (load(x + i) * inverse));
+  for (; i < n; ++i) out[i] = weight[i] * (x[i] * inverse);
+}
+
+void rmsnormBackward(const float* x, const float* weight, const float* dy, int n, float eps,
+                     float* dx, bool add) {
+  const float inverse = 1.0f / __builtin_sqrtf(dot(x, x, n) / n + eps);
+  Vec sum{};
+  int i = 0;
+  for (; i + kWidth <= n; i += kWidth) sum += load(dy + i) * load(weight + i) * load(x + i);
+  float projection = sumLanes(sum);
+  for (; i < n; ++i) projection += dy[i] * weight[i] * x[i];
+  const float pull = projection * inverse * inverse * inverse / n;
+  for (i = 0; i + kWidth <= n; i += kWidth) {
+    const Vec d = load(dy + i) * load(weight + i) * inverse - load(x + i) * pull;
+    store(dx + i, add ? load(dx + i) + d : d);
+  }
+  for (; i < n; ++i) {
+    const float d = dy[i] * weight[i] * inverse - x[i] * pull;
+    dx[i] = add ? dx[i] + d : d;
+  }
+}
+
+void rope(float* x, const float* cosine, const float* sine, int headDim, float sign) {
+  const int half = headDim / 2;
+  int i = 0;
+  for (; i + kWidth <= half; i += kWidth) {
+    const Vec c = load(cosine + i), s = load(sine + i) * sign;
+    const Vec a = load(x + i), b = load(x + half + i);
+    store(x + i, a * c - b * s);
+    store(x + half + i, b * c + a * s);
+  }
+  for (; i < half; ++i) {
+    const float c = cosine[i], s = sine[i] * sign, a = x[i], b = x[half + i];
+    x[i] = a * c - b * s;
+    x[half + i] = b * c + a * s;
+  }
+}
+
+/// Runs body over n floats, the last partial vector through a padded copy.
+inline void padded(const float* p, int left, float* buffer) {
+  for (int i = 0; i < kWidth; ++i) buffer[i] = i < left ? p[i] : 0.0f;
+}
+
+void swiglu(const float* gate, const float* up, size_t n, float* out) {
+  size_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) {
+    const Vec g = load(gate + i);
+    store(out + i, g / (1.0f + expVec(-g)) * load(up + i));
+  }
+  if (i < n) {
+    float g[kWidth], u[kWidth], o[kWidth];
+    padded(gate + i, static_cast<int>(n - i), g);
+    padded(up + i, static_cast<int>(n - i), u);
+    const Vec gv = load(g);
+    store(o, gv / (1.0f + expVec(-gv)) * load(u));
+    for (size_t j = i; j < n; ++j) out[j] = o[j - i];
+  }
+}
+
+inline void swigluGradient(Vec g, Vec u, Vec d, Vec& dg, Vec& du) {
+  const Vec s = 1.0f / (1.0f + expVec(-g));
+  du = d * g * s;
+  dg = d * u * s * (1.0f + g * (1.0f - s));
+}
+
+void swigluBackward(const float* gate, const float* up, const float* dOut, size_t n, float* dGate,
+                    float* dUp) {
+  size_t i = 0;
+  Vec dg, du;
+  for (; i + kWidth <= n; i += kWidth) {
+    swigluGradient(load(gate + i), load(up + i), load(dOut + i), dg, du);
+    store(dGate + i, dg);
+    store(dUp + i, du);
+  }
+  if (i < n) {
+    float g[kWidth], u[kWidth], d[kWidth];
+    const int left = static_cast<int>(n - i);
+    padded(gate + i, left, g);
+    padded(up + i, left, u);
+    padded(dOut + i, left, d);
+    swigluGradient(load(g), load(u), load(d), dg, du);
+    store(g, dg);
+    store(u, du);
+    for (int j = 0; j < left; ++j) {
+      dGate[i + j] = g[j];
+      dUp[i + j] = u[j];
+    }
+  }
+}
+
+// ---- attention -------------------------------------------------------------------------------
+
+/// exp(row - top) of the first `valid` of kPage scores in place, zero beyond; @returns the sum.
+inline float expRow(float* row, int valid, float top) {
+  for (int i = valid; i < kPage; ++i) row[i] = -1e30f;
+  Vec sum{};
+#pragma GCC unroll 8
+  for (int i = 0; i < kPage; i += kWidth) {
+    const Vec p = expVec(load(row + i) - top);
+    store(row + i, p);
+    sum += p;
+  }
+  return sumLanes(sum);
+}
+
+void attention(const AttentionArgs& g, int head, int r0, int r1, float* scratch) {
+  const int d = g.headDim, rows = r1 - r0, width = g.heads * d;
+  float* qt = scratch;                          // [D][rows]
+  float* out = qt + kPage * d + hindsight::kSlack;  // [rows][D]
+  float* scores = out + kPage * d + hindsight::kSlack;  // [rows][kPage]
+  float top[kPage], sum[kPage];
+  transposeBlock(g.q + static_cast<size_t>(r0) * width + head * d, width, rows, d, g.scale, qt, rows);
+  for (int i = 0; i < rows * d; ++i) out[i] = 0.0f;
+  for (int i = 0; i < rows; ++i) {
+    top[i] = -1e30f;
+    sum[i] = 0.0f;
+  }
+  const size_t kvHead = static_cast<size_t>(head / (g.heads / g.kvHeads)) * d * kPage;
+  const int last = g.start + r1 - 1;
+  for (int base = 0; base <= last; base += kPage) {
+    const float* page = g.pages[base / kPage];
+    const int keys = last - base + 1 < kPage ? last - base + 1 : kPage;
+    smallGemm<1>(rows, kPage, d, qt, rows, page + g.keyOffset + kvHead, kPage, scores, kPage, false);
+    for (int i = 0; i < rows; ++i) {
+      float* row = scores + i * kPage;
+      int valid = g.start + r0 + i - base + 1;
+      if (valid <= 0) {
+        for (int j = 0; j < kPage; ++j) row[j] = 0.0f;
+        continue;
+      }
+      if (valid > kPage) valid = kPage;
+      float peak = top[i];
+      for (int j = valid; j < kPage; ++j) row[j] = -1e30f;
+      Vec best = load(row);
+#pragma GCC unroll 8
+      for (int j = kWidth; j < kPage; j += kWidth) best = larger(best, load(row + j));
+      const float here = maxLanes(best);
+      if (here > peak) {
+        peak = here;
+        if (base > 0) {
+          float line[kWidth];
+          store(line, expVec(splat(top[i] - peak)));
+          const float shrink = line[0];
+          sum[i] *= shrink;
+          for (int j = 0; j < d; ++j) out[i * d + j] *= shrink;
+        }
+        top[i] = peak;
+      }
+      sum[i] += expRow(row, valid, peak);
+    }
+    smallGemm<kPage>(rows, d, keys, scores, 1, page + g.valueOffset + kvHead, d, out, d, true);
+  }
+  for (int i = 0; i < rows; ++i) {
+    float* target = g.out + static_cast<size_t>(r0 + i) * width + head * d;
+    const float inverse = 1.0f / sum[i];
+    for (int j = 0; j < d; ++j) target[j] = out[i * d + j] * inverse;
+    if (g.lse) g.lse[static_cast<size_t>(head) * g.rows + r0 + i] = top[i] + __builtin_logf(sum[i]);
+  }
+}
+
+void attentionBackward(const AttentionBackwardArgs& g, int head, float* scratch) {
+  const int d = g.headDim, s = g.rows, pages = (s + kPage - 1) / kPage;
+  const int width = g.heads * d, kvWidth = g.kvHeads * d;
+  const int kvHead = head / (g.heads / g.kvHeads);
+  const float* keys = g.k + kvHead * d;
+  const float* values = g.v + kvHead * d;
+  float* kt = scratch;                       // [pages][D][kPage]
+  float* vt = kt + static_cast<size_t>(pages) * d * kPage;
+  float* qt = vt + static_cast<size_t>(pages) * d * kPage + hindsight::kSlack;  // [D][rows], scaled
+  float* ot = qt + kPage * d + hindsight::kSlack;                               // dOut^T [D][rows]
+  float* q = ot + kPage * d + hindsight::kSlack;                                // [rows][D], scaled
+  float* p = q + kPage * d + hindsight::kSlack;                                 // [rows][kPage]
+  float* ds = p + kPage * kPage + hindsight::kSlack;                            // [rows][kPage]
+  for (int page = 0; page < pages; ++page) {
+    const int base = page * kPage, count = s - base < kPage ? s - base : kPage;
+    float* kPageT = kt + static_cast<size_t>(page) * d * kPage;
+    float* vPageT = vt + static_cast<size_t>(page) * d * kPage;
+    if (count < kPage)
+      for (int i = 0; i < d * kPage; ++i) kPageT[i] = vPageT[i] = 0.0f;
+    transposeBlock(keys + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, kPageT, kPage);
+    transposeBlock(values + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, vPageT, kPage);
+  }
+  float* dk = g.dk + static_cast<size_t>(head) * s * d;
+  float* dv = g.dv + static_cast<size_t>(head) * s * d;
+  for (size_t i = 0; i < static_cast<size_t>(s) * d; ++i) dk[i] = dv[i] = 0.0f;
+  for (int tileIndex = 0; tileIndex < pages; ++tileIndex) {
+    const int r0 = tileIndex * kPage, rows = s - r0 < kPage ? s - r0 : kPage;
+    const size_t at = static_cast<size_t>(r0) * width + head * d;
+    const float* dOut = g.dOut + at;
+    float* dq = g.dq + at;
+    float delta[kPage];
+    transposeBlock(g.q + at, width, rows, d, g.scale, qt, rows);
+    transposeBlock(dOut, width, rows, d, 1.0f, ot, rows);
+    for (int i = 0; i < rows; ++i) {
+      delta[i] = dot(dOut + static_cast<size_t>(i) * width, g.out + at + static_cast<size_t>(i) * width, d);
+      for (int j = 0; j < d; ++j) {
+        q[i * d + j] = g.scale * g.q[at + static_cast<size_t>(i) * width + j];
+        dq[static_cast<size_t>(i) * width + j] = 0.0f;
+      }
+    }
+    for (int page = 0; page <= tileIndex; ++page) {
+      const int base = page * kPage, count = s - base < kPage ? s - base : kPage;
+      smallGemm<1>(rows, kPage, d, qt, rows, kt + static_cast<size_t>(page) * d * kPage, kPage, p, kPage, false);
+      smallGemm<1>(rows, kPage, d, ot, rows, vt + static_cast<size_t>(page) * d * kPage, kPage, ds, kPage, false);
+      for (int i = 0; i < rows; ++i) {
+        const int valid = r0 + i - base + 1 < kPage ? r0 + i - base + 1 : kPage;
+        expRow(p + i * kPage, valid, g.lse[static_cast<size_t>(head) * s + r0 + i]);
+#pragma GCC unroll 8
+        for (int j = 0; j < kPage; j += kWidth)
+          store(ds + i * kPage + j, load(p + i * kPage + j) * (load(ds + i * kPage + j) - delta[i]));
+      }
+      smallGemm<kPage>(rows, d, count, ds, 1, keys + static_cast<size_t>(base) * kvWidth, kvWidth, dq, width, true);
+      smallGemm<1>(count, d, rows, ds, kPage, q, d, dk + static_cast<size_t>(base) * d, d, true);
+      smallGemm<1>(count, d, rows, p, kPage, dOut, width, dv + static_cast<size_t>(base) * d, d, true);
+    }
+    for (int i = 0; i < rows; ++i)
+      for (int j = 0; j < d; ++j) dq[static_cast<size_t>(i) * width + j] *= g.scale;
+  }
+}
+
+// ---- softmax, AdamW --------------------------------------------------------------------------
+
+double logSumExp(const float* z, size_t n, float inverseTemperature) {
+  Vec best = splat(-3e38f);
+  size_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) best = larger(best, load(z + i));
+  float peak = maxLanes(best);
+  for (; i < n; ++i)
+    if (z[i] > peak) peak = z[i];
+  const float shift = peak * inverseTemperature;
+  double total = 0;
+  i = 0;
+  while (i + kWidth <= n) {  // fp32 partial sums of at most 64 vectors, then fp64
+    Vec sum{};
+    for (int block = 0; block < 64 && i + kWidth <= n; ++block, i += kWidth)
+      sum += expVec(load(z + i) * inverseTemperature - shift);
+    total += sumLanes(sum);
+  }
+  for (; i < n; ++i) total += __builtin_expf(z[i] * inverseTemperature - shift);
+  return shift + __builtin_log(total);
+}
+
+void softmaxScaled(const float* z, size_t n, float inverseTemperature, float lse, float factor,
+                   float* out, bool add) {
+  size_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) {
+    const Vec p = factor * expVec(load(z + i) * inverseTemperature - lse);
+    store(out + i, add ? load(out + i) + p : p);
+  }
+  for (; i < n; ++i) {
+    const float p = factor * __builtin_expf(z[i] * inverseTemperature - lse);
+    out[i] = add ? out[i] + p : p;
+  }
+}
+
+void adamw(float* w, float* m, float* v, const float* g, size_t n, const AdamArgs& a) {
+  const float step = a.lr / a.correction1, root = __builtin_sqrtf(a.correction2);
+  const float decay = 1.0f - a.lr * a.weightDecay;
+  for (size_t i = 0; i < n; ++i) {
+    const float grad = g[i] * a.gradScale;
+    m[i] = a.beta1 * m[i] + (1.0f - a.beta1) * grad;
+    v[i] = a.beta2 * v[i] + (1.0f - a.beta2) * grad * grad;
+    w[i] = w[i] * decay - step * m[i] / (__builtin_sqrtf(v[i]) / root + a.eps);
+  }
+}
+
+constexpr Ops table(const char* name) {
+  return Ops{name,      kPanel,          kRowBlock, pack,   packRows,       linear,    linearSmall,
+             linearDx,  outer,           rmsnorm,   rmsnormBackward,        rope,      attention,
+             attentionBackward, swiglu,  swigluBackward,    logSumExp,      softmaxScaled, adamw};
+}
+
+}  // namespace

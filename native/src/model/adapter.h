@@ -1,0 +1,64 @@
+// One LoRA adapter: A [r,K] and B [N,r] of each adapted linear in one flat buffer, beside its
+// gradient and AdamW's moments, and packed forms for the kernels that are rebuilt when the weights
+// change. y = W x + (alpha / r) B A x.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/weights.h"
+
+namespace hindsight {
+
+/// One tensor of the flat buffer, in the order of the adapter's file.
+struct LoraTensor {
+  std::string name;  // peft's key
+  int layer = 0, target = 0;
+  bool isB = false;
+  int rows = 0, cols = 0;
+  size_t offset = 0;
+  std::string dtype = "F32";  // in the file it came from
+
+  size_t size() const { return static_cast<size_t>(rows) * cols; }
+};
+
+struct Adapter {
+  int rank = 0;
+  double alpha = 0;
+  std::vector<LoraTensor> tensors;
+  std::vector<float> weights, gradients, moment1, moment2;
+  int64_t step = 0;
+  /// Bumped whenever the weights change: keys the prefix cache and the packed forms.
+  uint64_t version = 0;
+  /// Whether the weights differ from the file: a trained adapter is written in fp32.
+  bool changed = false;
+  std::string configText;  // adapter_config.json, byte for byte
+  std::vector<std::pair<std::string, std::string>> metadata;
+
+  /// Index into tensors of A and B, or -1. [layer * kTargets + target]
+  std::vector<int> indexA, indexB;
+
+  float scale() const { return static_cast<float>(alpha / rank); }
+  void index(int layers);
+  /// Gradient and moment buffers exist only on adapters that train.
+  void prepareTraining();
+
+  /// Packed pair of a linear, or null where this adapter leaves it alone. Call pack() first.
+  const PackedLora* packedFor(int layer, int target) const {
+    const int slot = packedIndex_[layer * kTargets + target];
+    return slot < 0 ? nullptr : &packed_[slot];
+  }
+  void pack(const Ops& ops);
+
+ private:
+  std::vector<PackedLora> packed_;
+  std::vector<int> packedIndex_;
+  uint64_t packedVersion_ = UINT64_MAX;
+};
+
+/// A fresh adapter: A Kaiming-uniform with a = sqrt(5) (bound 1/sqrt(K)), B = 0.
+/// @throws Failure ADAPTER_INVALID
+Adapter createAdapter(const ModelConfig& config, int rank, double alpha, const std::vector<std::string>& targets, uint64_t seed);
+
+}  // namespace hindsight

@@ -1,0 +1,205 @@
+// Forward half of the transformer; shapes and method in transformer.h.
+#include <cmath>
+#include <cstring>
+
+#include "io/failure.h"
+#include "model/transformer.h"
+
+namespace hindsight {
+namespace {
+
+/// Angle per position of each pair, in fp32 as the reference implementation computes it.
+std::vector<float> inverseFrequencies(const ModelConfig& c) {
+  const int half = c.headDim / 2;
+  std::vector<float> out(half);
+  const RopeConfig& r = c.rope;
+  const double pi2 = 6.283185307179586;
+  for (int i = 0; i < half; ++i) {
+    const float inverse = 1.0f / std::pow(static_cast<float>(r.theta), static_cast<float>(2 * i) / static_cast<float>(c.headDim));
+    out[i] = inverse;
+    if (!r.llama3) continue;
+    const double wavelength = pi2 / inverse;
+    if (wavelength > r.originalPositions / r.lowFrequencyFactor) {
+      out[i] = static_cast<float>(inverse / r.factor);
+    } else if (wavelength >= r.originalPositions / r.highFrequencyFactor) {
+      const double smooth = (r.originalPositions / wavelength - r.lowFrequencyFactor) / (r.highFrequencyFactor - r.lowFrequencyFactor);
+      out[i] = static_cast<float>((1 - smooth) * inverse / r.factor + smooth * inverse);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void Transformer::ensureRope(int positions) {
+  if (positions <= ropePositions_) return;
+  int size = ropePositions_ > 0 ? ropePositions_ : 512;
+  while (size < positions) size *= 2;
+  const int half = config_.headDim / 2;
+  const std::vector<float> inverse = inverseFrequencies(config_);
+  cosine_.resize(static_cast<size_t>(size) * half + kSlack);
+  sine_.resize(cosine_.size());
+  for (int p = ropePositions_; p < size; ++p)
+    for (int i = 0; i < half; ++i) {
+      const float angle = static_cast<float>(p) * inverse[i];
+      cosine_[static_cast<size_t>(p) * half + i] = std::cos(angle);
+      sine_[static_cast<size_t>(p) * half + i] = std::sin(angle);
+    }
+  ropePositions_ = size;
+}
+
+void Transformer::embed(const int32_t* tokens, int rows, float* out) {
+  for (int r = 0; r < rows; ++r) {
+    float* row = out + static_cast<size_t>(r) * config_.hidden;
+    if (config_.tiedHead) unpackRow(math_.ops(), weights_.head, tokens[r], row);
+    else std::memcpy(row, weights_.embedding.get() + static_cast<size_t>(tokens[r]) * config_.hidden, config_.hidden * sizeof(float));
+  }
+}
+
+LayerState Transformer::takeState(int rows, Adapter* adapter, Arena& arena, bool training) {
+  const size_t m = rows;
+  LayerState s{};
+  s.hIn = training ? arena.take(m * config_.hidden) : nullptr;
+  s.q = arena.take(m * config_.qWidth());
+  s.k = arena.take(m * config_.kvWidth());
+  s.v = arena.take(m * config_.kvWidth());
+  s.attn = arena.take(m * config_.qWidth());
+  s.lse = training ? arena.take(m * config_.heads) : nullptr;
+  s.hMid = arena.take(m * config_.hidden);
+  s.gate = arena.take(m * config_.intermediate);
+  s.up = arena.take(m * config_.intermediate);
+  if (adapter)
+    for (float*& xa : s.xa) xa = arena.take(m * adapter->rank);
+  return s;
+}
+
+Transformer::Scratch Transformer::takeScratch(int rows, Arena& arena, bool training) {
+  Scratch t{};
+  t.x = arena.take(static_cast<size_t>(rows) * config_.hidden);
+  t.act = arena.take(static_cast<size_t>(rows) * config_.intermediate);
+  t.q = training ? arena.take(static_cast<size_t>(rows) * config_.qWidth()) : nullptr;
+  t.k = training ? arena.take(static_cast<size_t>(rows) * config_.kvWidth()) : nullptr;
+  return t;
+}
+
+/// Per head: optional rmsnorm, then rotation by the row's position. in and out may be the same.
+void Transformer::normRope(const float* in, const float* weight, int rows, int heads, int start, float* out) {
+  const int d = config_.headDim, half = d / 2;
+  const auto body = [&](int first, int last, int) {
+    for (int r = first; r < last; ++r)
+      for (int h = 0; h < heads; ++h) {
+        const size_t at = (static_cast<size_t>(r) * heads + h) * d;
+        if (weight) math_.ops().rmsnorm(in + at, weight, d, config_.normEps, out + at);
+        else if (in != out) std::memcpy(out + at, in + at, d * sizeof(float));
+        const size_t angle = static_cast<size_t>(start + r) * half;
+        math_.ops().rope(out + at, cosine_.data() + angle, sine_.data() + angle, d, 1.0f);
+      }
+  };
+  if (rows < 64) body(0, rows, 0);
+  else math_.ranges(rows, 64, body);
+}
+
+void Transformer::storeKv(const float* k, const float* v, int rows, const Place& place) {
+  const int d = config_.headDim, width = config_.kvWidth();
+  for (int r = 0; r < rows; ++r) {
+    const int position = place.start + r, lane = position % kPage;
+    float* keys = place.pages[position / kPage] + place.keyOffset;
+    float* values = place.pages[position / kPage] + place.valueOffset;
+    for (int i = 0; i < width; ++i) keys[static_cast<size_t>(i) * kPage + lane] = k[static_cast<size_t>(r) * width + i];
+    for (int h = 0; h < config_.kvHeads; ++h)
+      std::memcpy(values + (static_cast<size_t>(h) * kPage + lane) * d, v + static_cast<size_t>(r) * width + static_cast<size_t>(h) * d, d * sizeof(float));
+  }
+}
+
+void Transformer::layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const Scratch& t, float* hOut) {
+  const LayerWeights& w = weights_.layers[layer];
+  const auto linear = [&](int target, Rows& x, float* y, const float* residual) {
+    math_.linear(x, w.linear[target], adapter ? adapter->packedFor(layer, target) : nullptr, s.xa[target], y, residual);
+  };
+  Rows x1{t.x, rows, config_.hidden, nullptr};
+  math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, t.x);
+  linear(kQ, x1, s.q, nullptr);
+  linear(kK, x1, s.k, nullptr);
+  linear(kV, x1, s.v, nullptr);
+  float *q = t.q ? t.q : s.q, *k = t.k ? t.k : s.k;
+  normRope(s.q, w.qNorm.get(), rows, config_.heads, place.start, q);
+  normRope(s.k, w.kNorm.get(), rows, config_.kvHeads, place.start, k);
+  storeKv(k, s.v, rows, place);
+
+  AttentionArgs a;
+  a.headDim = config_.headDim;
+  a.heads = config_.heads;
+  a.kvHeads = config_.kvHeads;
+  a.rows = rows;
+  a.start = place.start;
+  a.scale = 1.0f / std::sqrt(static_cast<float>(config_.headDim));
+  a.q = q;
+  a.pages = place.pages;
+  a.keyOffset = place.keyOffset;
+  a.valueOffset = place.valueOffset;
+  a.out = s.attn;
+  a.lse = s.lse;
+  math_.attention(a);
+
+  Rows attn{s.attn, rows, config_.qWidth(), nullptr};
+  linear(kO, attn, s.hMid, s.hIn);
+  Rows x2{t.x, rows, config_.hidden, nullptr};
+  math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, t.x);
+  linear(kGate, x2, s.gate, nullptr);
+  linear(kUp, x2, s.up, nullptr);
+  math_.swiglu(s.gate, s.up, static_cast<size_t>(rows) * config_.intermediate, t.act);
+  Rows act{t.act, rows, config_.intermediate, nullptr};
+  linear(kDown, act, hOut, s.hMid);
+}
+
+void Transformer::forward(const int32_t* tokens, int rows, KvSequence& kv, Adapter* adapter, const std::atomic<bool>* cancelled, float* hidden) {
+  ensureRope(kv.length + rows);
+  kv.extend(layout_, rows);
+  if (adapter) adapter->pack(math_.ops());
+  serveArena_.reset();
+  std::vector<float*> pages;
+  for (const auto& page : kv.pages) pages.push_back(page->data.get());
+  LayerState s = takeState(rows, adapter, serveArena_, false);
+  const Scratch t = takeScratch(rows, serveArena_, false);
+  s.hIn = hidden;
+  embed(tokens, rows, hidden);
+  for (int layer = 0; layer < config_.layers; ++layer) {
+    if (cancelled && cancelled->load(std::memory_order_relaxed)) throw Cancelled();
+    const Place place{pages.data(), layout_.keyOffset(layer), layout_.valueOffset(layer), kv.length};
+    layerForward(layer, rows, place, adapter, s, t, hidden);
+  }
+  kv.length += rows;
+}
+
+TrainState Transformer::forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, Arena& arena, const std::function<void()>& pause) {
+  const int rows = static_cast<int>(tokens.size());
+  ensureRope(rows);
+  adapter.pack(math_.ops());
+  TrainState state;
+  state.rows = rows;
+  state.tokens = tokens;
+  const size_t pageFloats = 2 * layout_.kvSize, count = (rows + kPage - 1) / kPage;
+  float* memory = arena.take(pageFloats * count);
+  std::memset(memory, 0, pageFloats * count * sizeof(float));
+  std::vector<float*> pages;
+  for (size_t i = 0; i < count; ++i) pages.push_back(memory + i * pageFloats);
+  const Scratch t = takeScratch(rows, arena, true);
+  for (int layer = 0; layer < config_.layers; ++layer) state.layers.push_back(takeState(rows, &adapter, arena, true));
+  state.hidden = arena.take(static_cast<size_t>(rows) * config_.hidden);
+  embed(tokens.data(), rows, state.layers[0].hIn);
+  const Place place{pages.data(), 0, layout_.kvSize, 0};
+  for (int layer = 0; layer < config_.layers; ++layer) {
+    pause();
+    float* out = layer + 1 < config_.layers ? state.layers[layer + 1].hIn : state.hidden;
+    layerForward(layer, rows, place, &adapter, state.layers[layer], t, out);
+  }
+  return state;
+}
+
+void Transformer::head(const float* hidden, int rows, float* x, float* logits) {
+  math_.rmsnorm(hidden, weights_.finalNorm.get(), rows, config_.hidden, config_.normEps, x);
+  Rows normed{x, rows, config_.hidden, nullptr};
+  math_.linear(normed, weights_.head, nullptr, nullptr, logits, nullptr);
+}
+
+}  // namespace hindsight

@@ -1,0 +1,43 @@
+// Pages of keys and values: kPage tokens of all layers in one block of memory, so that sequences
+// share a prefix by sharing pages. A page is written by the one sequence that owns it and never
+// again once it is in the prefix cache.
+#pragma once
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "kernels/cpu/arena.h"
+#include "model/config.h"
+
+namespace hindsight {
+
+struct PageLayout {
+  explicit PageLayout(const ModelConfig& c)
+      : kvSize(static_cast<size_t>(c.kvWidth()) * kPage), floats(2 * kvSize * c.layers) {}
+  size_t keyOffset(int layer) const { return 2 * kvSize * layer; }
+  size_t valueOffset(int layer) const { return keyOffset(layer) + kvSize; }
+  size_t bytes() const { return floats * sizeof(float); }
+
+  size_t kvSize;  // floats of one layer's keys in a page: [kvHeads][D][kPage]
+  size_t floats;
+};
+
+struct Page {
+  explicit Page(const PageLayout& layout) : data(allocateFloats(layout.floats)) {
+    std::memset(data.get(), 0, layout.bytes());
+  }
+  Floats data;
+};
+
+/// The pages of one running sequence and how many tokens they hold.
+struct KvSequence {
+  std::vector<std::shared_ptr<Page>> pages;
+  int length = 0;
+
+  /// Makes room for `count` more tokens.
+  void extend(const PageLayout& layout, int count) {
+    while (static_cast<int>(pages.size()) * kPage < length + count) pages.push_back(std::make_shared<Page>(layout));
+  }
+};
+
+}  // namespace hindsight

@@ -1,0 +1,87 @@
+// The decoder of Llama, Qwen2 and Qwen3: forward for serving and training, backward for LoRA.
+// Hand-written layer by layer; nothing records a graph. Frozen weights get no gradient: the
+// backward pass computes dX through them and dA, dB of the adapter.
+//
+// One layer, rows M:
+//   x1 = norm(h); q,k,v = x1 W^T (+ LoRA, + bias); q,k = rope(norm_qk(q,k)); a = attention(q,k,v)
+//   m = h + a Wo^T; x2 = norm(m); h' = m + (silu(x2 Wg^T) * (x2 Wu^T)) Wd^T
+#pragma once
+#include <atomic>
+#include <functional>
+#include <vector>
+
+#include "kernels/cpu/math.h"
+#include "model/adapter.h"
+#include "model/pages.h"
+#include "model/weights.h"
+
+namespace hindsight {
+
+/// What one layer leaves for its backward pass: outputs of the linears; norms, rope and silu are
+/// computed again, which costs 2 % of the time and saves most of the memory.
+struct LayerState {
+  float *hIn, *q, *k, *v, *attn, *lse, *hMid, *gate, *up;
+  float* xa[kTargets];
+};
+
+struct TrainState {
+  int rows = 0;
+  std::vector<int32_t> tokens;
+  std::vector<LayerState> layers;
+  float* hidden = nullptr;  // [S,H] after the last layer, before the final norm
+};
+
+class Transformer {
+ public:
+  Transformer(const ModelConfig& config, const Weights& weights, Math& math)
+      : config_(config), weights_(weights), math_(math), layout_(config) {}
+
+  /// Tokens at positions start.. of a sequence whose earlier keys and values lie in `kv`; writes
+  /// theirs and the hidden states [rows,H]. @throws Cancelled between layers.
+  void forward(const int32_t* tokens, int rows, KvSequence& kv, Adapter* adapter, const std::atomic<bool>* cancelled, float* hidden);
+
+  /// One whole sequence, everything kept for backward() in `arena`. `pause` runs between layers.
+  TrainState forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, Arena& arena, const std::function<void()>& pause);
+  /// dHidden [S,H] is consumed. Adds to the adapter's gradients.
+  void backward(const TrainState& state, Adapter& adapter, Arena& arena, float* dHidden, const std::function<void()>& pause);
+
+  /// Final norm and head of gathered hidden rows: x [rows,H] normed, logits [rows,V].
+  void head(const float* hidden, int rows, float* x, float* logits);
+  /// dHidden [rows,H] of gathered rows from dLogits [rows,V].
+  void headBackward(const float* hidden, const float* dLogits, int rows, float* dX, float* dHidden);
+
+  const ModelConfig& config() const { return config_; }
+  const PageLayout& layout() const { return layout_; }
+  Math& math() { return math_; }
+
+ private:
+  struct Scratch {  // of one layer
+    float *x, *q, *k, *act;
+  };
+  struct Place {  // where a layer's keys and values lie
+    float* const* pages;
+    size_t keyOffset, valueOffset;
+    int start;
+  };
+
+  void embed(const int32_t* tokens, int rows, float* out);
+  void layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const Scratch& t, float* hOut);
+  void layerBackward(int layer, int rows, Adapter& adapter, const LayerState& s, Arena& arena, float* dH);
+  void linearBackward(int layer, int target, Rows dy, const Rows& x, const float* xa, Adapter& adapter, Arena& arena, float* dx, bool add);
+  void normRope(const float* in, const float* weight, int rows, int heads, int start, float* out);
+  void normRopeBackward(const float* in, const float* weight, int rows, int heads, float* d);
+  void storeKv(const float* k, const float* v, int rows, const Place& place);
+  LayerState takeState(int rows, Adapter* adapter, Arena& arena, bool training);
+  Scratch takeScratch(int rows, Arena& arena, bool training);
+  void ensureRope(int positions);
+
+  const ModelConfig& config_;
+  const Weights& weights_;
+  Math& math_;
+  PageLayout layout_;
+  Arena serveArena_;
+  int ropePositions_ = 0;
+  std::vector<float> cosine_, sine_;  // [positions][D/2]
+};
+
+}  // namespace hindsight

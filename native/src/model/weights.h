@@ -1,0 +1,41 @@
+// The frozen base: one packed copy of every weight, read from one or several safetensors files.
+// The tied embedding is the head's packed weight; a token's row is gathered out of its panels.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/math.h"
+#include "model/config.h"
+
+namespace hindsight {
+
+/// The seven linear layers a LoRA may sit on, in peft's names.
+enum Target { kQ, kK, kV, kO, kGate, kUp, kDown, kTargets };
+const char* targetName(int target);
+/// "self_attn" or "mlp"
+const char* targetParent(int target);
+
+struct LayerWeights {
+  PackedWeight linear[kTargets];
+  Floats inputNorm, postNorm;  // [H]
+  Floats qNorm, kNorm;         // [D], Qwen3
+};
+
+struct Weights {
+  Floats embedding;   // [V,H] row-major, only where the head is untied
+  PackedWeight head;  // [V,H]
+  Floats finalNorm;
+  std::vector<LayerWeights> layers;
+  uint64_t parameters = 0;
+  std::string fingerprint;
+};
+
+/// [N,K] of a target's base weight.
+void targetShape(const ModelConfig& config, int target, int& n, int& k);
+
+/// @throws Failure WEIGHTS_MISSING, TENSOR_MISSING, SHAPE_MISMATCH, DTYPE_UNSUPPORTED, and what
+/// TensorFile throws.
+Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops);
+
+}  // namespace hindsight

@@ -1,0 +1,261 @@
+#include "serve/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "io/failure.h"
+
+namespace hindsight {
+namespace {
+
+/// Prefill chunk: the longest a request of higher priority waits, and 1 % slower than no chunks.
+constexpr int kChunk = 256;
+
+const Ops& requireOps(Isa isa) {
+  const Ops* ops = opsFor(isa);
+  if (!ops) throw Failure("ISA_UNAVAILABLE", "This processor lacks the requested instruction set: leave `isa` out to get the best one it has.");
+  return *ops;
+}
+
+}  // namespace
+
+Engine::Engine(const LoadOptions& options)
+    : config_(readConfig(options.dir)),
+      math_(requireOps(options.isa), options.threads),
+      weights_(loadWeights(options.dir, config_, math_.ops())),
+      model_(config_, weights_, math_),
+      cache_(model_.layout(), options.cacheBytes),
+      trainer_(model_, [this](const std::vector<int32_t>& ids, const std::vector<int32_t>& positions, float temperature) {
+        ScoreRequest request;
+        request.ids = ids;
+        request.positions = positions;
+        request.temperature = temperature;
+        return score(request, *current_).logprobs;
+      }) {}
+
+void Engine::checkTokens(const std::vector<int32_t>& ids) const {
+  if (ids.empty()) throw Failure("PROMPT_EMPTY", "The request has no tokens: give at least one.");
+  if (static_cast<int>(ids.size()) > config_.maxPositions)
+    throw Failure("PROMPT_TOO_LONG", "The request has " + std::to_string(ids.size()) + " tokens and the model has " + std::to_string(config_.maxPositions) + " positions: shorten it.");
+  for (const int32_t id : ids)
+    if (id < 0 || id >= config_.vocab)
+      throw Failure("TOKEN_OUT_OF_RANGE", "Token " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(config_.vocab) + ": use the tokenizer of this model.");
+}
+
+Adapter& Engine::adapter(int handle) {
+  const auto found = adapters_.find(handle);
+  if (found == adapters_.end()) throw Failure("ADAPTER_UNKNOWN", "There is no adapter with handle " + std::to_string(handle) + ": create or load it first.");
+  return *found->second;
+}
+
+int Engine::addAdapter(std::unique_ptr<Adapter> adapter) {
+  adapters_[nextHandle_] = std::move(adapter);
+  return nextHandle_++;
+}
+
+std::unique_ptr<Adapter> Engine::copyAdapter(int handle) {
+  const Adapter& from = adapter(handle);
+  auto copy = std::make_unique<Adapter>();
+  copy->rank = from.rank;
+  copy->alpha = from.alpha;
+  copy->tensors = from.tensors;
+  copy->weights = from.weights;
+  copy->gradients = from.gradients;
+  copy->moment1 = from.moment1;
+  copy->moment2 = from.moment2;
+  copy->step = from.step;
+  copy->changed = from.changed;
+  copy->configText = from.configText;
+  copy->metadata = from.metadata;
+  copy->indexA = from.indexA;
+  copy->indexB = from.indexB;
+  return copy;
+}
+
+void Engine::deleteAdapter(int handle) {
+  adapter(handle);
+  cache_.dropAdapter(handle, UINT64_MAX);
+  adapters_.erase(handle);
+  noteCache();
+}
+
+PrefixCache::Key Engine::cacheKey(int handle) { return {handle, handle == 0 ? 0 : adapter(handle).version}; }
+
+void Engine::noteCache() {
+  cacheTokens_ = cache_.tokens();
+  cacheBytes_ = cache_.bytes();
+}
+
+void Engine::clearCache() {
+  cache_.clear();
+  noteCache();
+}
+
+void Engine::prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int handle, Job& job, const std::function<void(int, const float*)>& keep) {
+  while (sequence.length < end) {
+    if (job.cancelled) throw Cancelled();
+    const int first = sequence.length, rows = std::min(kChunk, end - first);
+    float* hidden = hidden_.atLeast(static_cast<size_t>(rows) * config_.hidden);
+    model_.forward(ids.data() + first, rows, sequence, adapterOrBase(handle), &job.cancelled, hidden);
+    for (int r = 0; r < rows; ++r) keep(first + r, hidden + static_cast<size_t>(r) * config_.hidden);
+    if (sequence.length < end) scheduler_.yield(job.priority);
+  }
+}
+
+GenerateResult Engine::generate(const GenerateRequest& g, Job& job) {
+  checkTokens(g.prompt);
+  for (const int32_t id : g.stopIds)
+    if (id < 0 || id >= config_.vocab) throw Failure("TOKEN_OUT_OF_RANGE", "Stop token " + std::to_string(id) + " is outside the vocabulary: use the tokenizer of this model.");
+  if (!g.stop.empty() && vocabulary_.empty()) throw Failure("VOCABULARY_MISSING", "Stop strings need the vocabulary: call setVocabulary first.");
+  const PrefixCache::Key key = cacheKey(g.adapter);
+  const int promptLength = static_cast<int>(g.prompt.size());
+  GenerateResult result;
+  std::vector<int32_t> ids = g.prompt;
+  KvSequence sequence;
+  cache_.match(key, ids, promptLength - 1, sequence);
+  result.cachedTokens = sequence.length;
+  size_t longestStop = 0;
+  for (const std::string& stop : g.stop) longestStop = std::max(longestStop, stop.size());
+  std::string tail;
+  Random random(g.seed);
+  std::vector<float> last(config_.hidden + kSlack), normed(config_.hidden + kSlack);
+  const Ops& ops = math_.ops();
+  const float inverse = 1.0f / g.logprobTemperature;
+  try {
+    while (static_cast<int>(result.tokens.size()) < g.maxTokens) {
+      const int end = static_cast<int>(ids.size());
+      prefill(ids, end, sequence, g.adapter, job, [&](int row, const float* hidden) {
+        if (row == end - 1) std::memcpy(last.data(), hidden, config_.hidden * sizeof(float));
+      });
+      if (result.tokens.empty()) {
+        cache_.insert(key, ids, end / kPage * kPage, sequence);  // whole pages: never written again
+        noteCache();
+      }
+      float* logits = logits_.atLeast(config_.vocab);
+      model_.head(last.data(), 1, normed.data(), logits);
+      const int token = sample(logits, config_.vocab, g.sampling, random);
+      const float logprob = static_cast<float>(static_cast<double>(logits[token]) * inverse - ops.logSumExp(logits, config_.vocab, inverse));
+      result.tokens.push_back(token);
+      result.logprobs.push_back(logprob);
+      ids.push_back(token);
+      if (g.onToken) g.onToken(token, logprob);
+      if (std::find(g.stopIds.begin(), g.stopIds.end(), token) != g.stopIds.end()) {
+        result.finish = Finish::Stop;
+        break;
+      }
+      if (std::find(config_.eosIds.begin(), config_.eosIds.end(), token) != config_.eosIds.end()) {
+        result.finish = Finish::Eos;
+        break;
+      }
+      if (longestStop > 0 && token < static_cast<int>(vocabulary_.size())) {
+        tail += vocabulary_[token];
+        const bool hit = std::any_of(g.stop.begin(), g.stop.end(), [&](const std::string& stop) { return !stop.empty() && tail.find(stop) != std::string::npos; });
+        if (hit) {
+          result.finish = Finish::Stop;
+          break;
+        }
+        if (tail.size() >= longestStop) tail.erase(0, tail.size() - longestStop + 1);
+      }
+      if (static_cast<int>(ids.size()) >= config_.maxPositions) break;
+      if (job.cancelled) throw Cancelled();
+      scheduler_.yield(job.priority);
+    }
+  } catch (const Cancelled&) {
+    result.finish = Finish::Cancelled;
+  }
+  // The last sampled token was never fed: the sequence holds one token less than `ids`.
+  cache_.insert(key, ids, sequence.length, sequence);
+  noteCache();
+  return result;
+}
+
+ScoreResult Engine::score(const ScoreRequest& s, Job& job) {
+  checkTokens(s.ids);
+  if (!(s.temperature > 0) || !std::isfinite(s.temperature)) throw Failure("BAD_ARGUMENT", "A scoring temperature must be above 0: correct the request.");
+  if (s.topK < 0) throw Failure("BAD_ARGUMENT", "topK must not be negative: correct the request.");
+  const size_t count = s.positions.size(), h = config_.hidden, vocab = config_.vocab;
+  for (const int32_t p : s.positions)
+    if (p < 1 || p >= static_cast<int32_t>(s.ids.size()))
+      throw Failure("BAD_ARGUMENT", "Position " + std::to_string(p) + " is outside [1, " + std::to_string(s.ids.size()) + "): correct the request.");
+  for (const int32_t id : s.candidates)
+    if (id < -1 || id >= config_.vocab) throw Failure("TOKEN_OUT_OF_RANGE", "Candidate " + std::to_string(id) + " is outside the vocabulary: use the tokenizer of this model.");
+  const int k = std::min(s.topK, config_.vocab), c = s.candidateCount;
+  ScoreResult result;
+  result.logprobs.resize(count);
+  result.topIds.resize(count * k);
+  result.topLogprobs.resize(count * k);
+  result.candidateLogprobs.assign(count * c, NAN);
+  if (s.logits) result.logits.resize(count * vocab);
+  if (count == 0) return result;
+
+  const PrefixCache::Key key = cacheKey(s.adapter);
+  std::vector<std::vector<int>> wanted(s.ids.size());  // row -> indices into positions
+  int firstRow = static_cast<int>(s.ids.size()), lastRow = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const int row = s.positions[i] - 1;
+    wanted[row].push_back(static_cast<int>(i));
+    firstRow = std::min(firstRow, row);
+    lastRow = std::max(lastRow, row);
+  }
+  KvSequence sequence;
+  cache_.match(key, s.ids, firstRow, sequence);
+  Floats gathered = allocateFloats(count * h);
+  prefill(s.ids, lastRow + 1, sequence, s.adapter, job, [&](int row, const float* hidden) {
+    for (const int i : wanted[row]) std::memcpy(gathered.get() + i * h, hidden, h * sizeof(float));
+  });
+  cache_.insert(key, s.ids, sequence.length, sequence);
+  noteCache();
+
+  const size_t chunk = std::max<size_t>(16, std::min<size_t>(256, (size_t{4} << 20) / vocab));
+  const float inverse = 1.0f / s.temperature;
+  const Ops& ops = math_.ops();
+  for (size_t first = 0; first < count; first += chunk) {
+    if (job.cancelled) throw Cancelled();
+    const int rows = static_cast<int>(std::min(chunk, count - first));
+    float *x = normed_.atLeast(rows * h), *logits = logits_.atLeast(rows * vocab);
+    model_.head(gathered.get() + first * h, rows, x, logits);
+    math_.ranges(rows, 4, [&](int from, int to, int) {
+      for (int r = from; r < to; ++r) {
+        const size_t i = first + r;
+        const float* z = logits + r * vocab;
+        const double lse = ops.logSumExp(z, vocab, inverse);
+        const auto logp = [&](int v) { return static_cast<float>(static_cast<double>(z[v]) * inverse - lse); };
+        result.logprobs[i] = logp(s.ids[s.positions[i]]);
+        if (k > 0) {
+          const std::vector<int32_t> best = topIds(z, config_.vocab, k);
+          for (int j = 0; j < k; ++j) {
+            result.topIds[i * k + j] = best[j];
+            result.topLogprobs[i * k + j] = logp(best[j]);
+          }
+        }
+        for (int j = 0; j < c; ++j)
+          if (s.candidates[i * c + j] >= 0) result.candidateLogprobs[i * c + j] = logp(s.candidates[i * c + j]);
+        if (s.logits) std::memcpy(result.logits.data() + i * vocab, z, vocab * sizeof(float));
+      }
+    });
+    if (first + chunk < count) scheduler_.yield(job.priority);
+  }
+  return result;
+}
+
+ForwardBackwardResult Engine::forwardBackward(int handle, std::vector<TrainSequence>& sequences, const LossSettings& settings, Job& job) {
+  Adapter& target = adapter(handle);
+  for (const TrainSequence& sequence : sequences) checkTokens(sequence.ids);
+  current_ = &job;
+  return trainer_.run(target, sequences, settings, [&] {
+    if (job.cancelled) throw Cancelled();
+    scheduler_.yield(job.priority);
+    current_ = &job;
+  });
+}
+
+double Engine::optimStep(int handle, const AdamWSettings& settings) {
+  Adapter& target = adapter(handle);
+  const double norm = trainer_.optimStep(target, settings);
+  cache_.dropAdapter(handle, target.version);
+  noteCache();
+  return norm;
+}
+
+}  // namespace hindsight

@@ -1,0 +1,101 @@
+// One loaded model: weights, adapters, prefix cache and the compute thread that serves and trains
+// on them. All methods below `submit` run on the compute thread; only the scheduler is shared.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/transformer.h"
+#include "serve/prefix_cache.h"
+#include "serve/sampler.h"
+#include "serve/scheduler.h"
+#include "train/step.h"
+
+namespace hindsight {
+
+struct LoadOptions {
+  std::string dir;
+  Isa isa = Isa::Portable;
+  int threads = 1;
+  size_t cacheBytes = size_t{256} << 20;
+};
+
+enum class Finish { Stop, Eos, Length, Cancelled };
+
+struct GenerateRequest {
+  std::vector<int32_t> prompt, stopIds;
+  std::vector<std::string> stop;
+  int maxTokens = 0, adapter = 0;
+  Sampling sampling;
+  float logprobTemperature = 1;
+  uint64_t seed = 0;
+  std::function<void(int32_t, float)> onToken;  // may be empty
+};
+struct GenerateResult {
+  std::vector<int32_t> tokens;
+  std::vector<float> logprobs;
+  Finish finish = Finish::Length;
+  int cachedTokens = 0;
+};
+
+struct ScoreRequest {
+  std::vector<int32_t> ids, positions, candidates;
+  int candidateCount = 0, topK = 0, adapter = 0;
+  float temperature = 1;
+  bool logits = false;
+};
+struct ScoreResult {
+  std::vector<float> logprobs, topLogprobs, candidateLogprobs, logits;
+  std::vector<int32_t> topIds;
+};
+
+class Engine {
+ public:
+  /// Loads the model on the calling thread. @throws Failure
+  explicit Engine(const LoadOptions& options);
+
+  const ModelConfig& config() const { return config_; }
+  const Weights& weights() const { return weights_; }
+  const Ops& ops() const { return math_.ops(); }
+  int threads() const { return math_.threads(); }
+  Scheduler& scheduler() { return scheduler_; }
+  size_t cacheTokens() const { return cacheTokens_.load(std::memory_order_relaxed); }
+  size_t cacheBytes() const { return cacheBytes_.load(std::memory_order_relaxed); }
+
+  void setVocabulary(std::vector<std::string> tokens) { vocabulary_ = std::move(tokens); }
+  GenerateResult generate(const GenerateRequest& request, Job& job);
+  ScoreResult score(const ScoreRequest& request, Job& job);
+  ForwardBackwardResult forwardBackward(int adapter, std::vector<TrainSequence>& sequences, const LossSettings& settings, Job& job);
+  double optimStep(int adapter, const AdamWSettings& settings);
+  void clearCache();
+
+  int addAdapter(std::unique_ptr<Adapter> adapter);
+  Adapter& adapter(int handle);
+  std::unique_ptr<Adapter> copyAdapter(int handle);
+  void deleteAdapter(int handle);
+
+ private:
+  PrefixCache::Key cacheKey(int adapter);
+  Adapter* adapterOrBase(int handle) { return handle == 0 ? nullptr : &adapter(handle); }
+  void checkTokens(const std::vector<int32_t>& ids) const;
+  /// Tokens [sequence.length, end) in chunks; hidden rows wanted go through `keep(row, pointer)`.
+  void prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int adapter, Job& job, const std::function<void(int, const float*)>& keep);
+  void noteCache();
+
+  ModelConfig config_;
+  Math math_;
+  Weights weights_;
+  Transformer model_;
+  PrefixCache cache_;
+  Trainer trainer_;
+  std::map<int, std::unique_ptr<Adapter>> adapters_;
+  int nextHandle_ = 1;
+  std::vector<std::string> vocabulary_;
+  Scratch hidden_, normed_, logits_;
+  std::atomic<size_t> cacheTokens_{0}, cacheBytes_{0};
+  Job* current_ = nullptr;
+  Scheduler scheduler_;  // last: its thread ends before anything it uses goes away
+};
+
+}  // namespace hindsight

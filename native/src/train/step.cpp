@@ -1,0 +1,113 @@
+#include "train/step.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "io/failure.h"
+
+namespace hindsight {
+namespace {
+
+/// Floats of one chunk of logits: 16 MB, and at least enough rows to fill the register tiles.
+constexpr size_t kLogitFloats = size_t{4} << 20;
+int headRows(int vocab) {
+  const size_t rows = kLogitFloats / vocab;
+  return rows < 24 ? 24 : rows > 512 ? 512 : static_cast<int>(rows);
+}
+/// An arena larger than this is given back after the batch.
+constexpr int kLongSequence = 4096;
+
+}  // namespace
+
+void Trainer::micro(Adapter& adapter, TrainSequence& sequence, const LossSettings& settings, const std::function<void()>& pause, ForwardBackwardResult& result, double& c, double& c2) {
+  const ModelConfig& config = model_.config();
+  if (sequence.kl.used && sequence.kl.reference.empty() && !sequence.kl.positions.empty())
+    sequence.kl.reference = reference_(sequence.ids, sequence.kl.positions, sequence.temperature);
+  SequenceLoss loss(sequence, settings, config.vocab);
+  const std::vector<int>& rows = loss.rows();
+  result.tokens += static_cast<int64_t>(sequence.ids.size());
+  for (int t = 0; t < kTerms; ++t) {
+    result.positions[t] += loss.count(static_cast<Term>(t));
+    if (loss.count(static_cast<Term>(t)) > 0 && std::isnan(result.loss[t])) result.loss[t] = 0;
+  }
+  if (!rows.empty()) {
+    states_.reset();
+    const TrainState state = model_.forwardTraining(sequence.ids, adapter, states_, pause);
+    const int h = config.hidden, chunk = headRows(config.vocab);
+    float* dHidden = states_.take(static_cast<size_t>(state.rows) * h);
+    std::memset(dHidden, 0, static_cast<size_t>(state.rows) * h * sizeof(float));
+    for (size_t first = 0; first < rows.size(); first += chunk) {
+      pause();
+      scratch_.reset();
+      const int count = static_cast<int>(rows.size() - first < static_cast<size_t>(chunk) ? rows.size() - first : chunk);
+      float *gathered = scratch_.take(static_cast<size_t>(count) * h), *x = scratch_.take(static_cast<size_t>(count) * h);
+      float *logits = scratch_.take(static_cast<size_t>(count) * config.vocab), *dLogits = scratch_.take(static_cast<size_t>(count) * config.vocab);
+      for (int i = 0; i < count; ++i)
+        std::memcpy(gathered + static_cast<size_t>(i) * h, state.hidden + static_cast<size_t>(rows[first + i]) * h, h * sizeof(float));
+      model_.head(gathered, count, x, logits);
+      std::vector<RowResult> parts(count);
+      model_.math().ranges(count, 4, [&](int from, int to, int) {
+        for (int i = from; i < to; ++i)
+          parts[i] = loss.row(model_.math().ops(), static_cast<int>(first) + i, logits + static_cast<size_t>(i) * config.vocab, dLogits + static_cast<size_t>(i) * config.vocab);
+      });
+      for (const RowResult& part : parts) {
+        for (int t = 0; t < kTerms; ++t)
+          if (loss.count(static_cast<Term>(t)) > 0) result.loss[t] += part.loss[t];
+        c += part.importance;
+        c2 += part.importanceSquared;
+      }
+      model_.headBackward(gathered, dLogits, count, x, gathered);
+      for (int i = 0; i < count; ++i)
+        std::memcpy(dHidden + static_cast<size_t>(rows[first + i]) * h, gathered + static_cast<size_t>(i) * h, h * sizeof(float));
+    }
+    model_.backward(state, adapter, scratch_, dHidden, pause);
+  }
+  const std::vector<float>& logprobs = loss.pgLogprobs();
+  result.pgLogprobs.insert(result.pgLogprobs.end(), logprobs.begin(), logprobs.end());
+}
+
+ForwardBackwardResult Trainer::run(Adapter& adapter, std::vector<TrainSequence>& sequences, const LossSettings& settings, const std::function<void()>& pause) {
+  adapter.prepareTraining();
+  for (const TrainSequence& sequence : sequences) SequenceLoss(sequence, settings, model_.config().vocab);  // all or nothing
+  ForwardBackwardResult result;
+  for (double& value : result.loss) value = NAN;
+  double c = 0, c2 = 0;
+  bool longOne = false;
+  for (TrainSequence& sequence : sequences) {
+    pause();
+    longOne = longOne || sequence.ids.size() > kLongSequence;
+    micro(adapter, sequence, settings, pause, result, c, c2);
+  }
+  if (longOne) {
+    states_.release();
+    scratch_.release();
+  }
+  result.effectiveSampleSize = result.positions[kPg] > 0 ? c * c / (result.positions[kPg] * c2) : NAN;
+  return result;
+}
+
+double Trainer::optimStep(Adapter& adapter, const AdamWSettings& s) {
+  adapter.prepareTraining();
+  double sum = 0;
+  for (const float g : adapter.gradients) sum += static_cast<double>(g) * g;
+  const double norm = std::sqrt(sum);
+  if (!std::isfinite(norm))
+    throw Failure("GRADIENT_NOT_FINITE", "The gradient is not finite, so no step was taken: zero the gradients and check the last batch.");
+  ++adapter.step;
+  AdamArgs a;
+  a.lr = static_cast<float>(s.lr);
+  a.beta1 = static_cast<float>(s.beta1);
+  a.beta2 = static_cast<float>(s.beta2);
+  a.eps = static_cast<float>(s.eps);
+  a.weightDecay = static_cast<float>(s.weightDecay);
+  a.gradScale = s.clipNorm > 0 && norm > s.clipNorm ? static_cast<float>(s.clipNorm / (norm + 1e-6)) : 1.0f;
+  a.correction1 = static_cast<float>(1 - std::pow(s.beta1, static_cast<double>(adapter.step)));
+  a.correction2 = static_cast<float>(1 - std::pow(s.beta2, static_cast<double>(adapter.step)));
+  model_.math().ops().adamw(adapter.weights.data(), adapter.moment1.data(), adapter.moment2.data(), adapter.gradients.data(), adapter.weights.size(), a);
+  std::fill(adapter.gradients.begin(), adapter.gradients.end(), 0.0f);
+  ++adapter.version;
+  adapter.changed = true;
+  return norm;
+}
+
+}  // namespace hindsight
