@@ -4,7 +4,7 @@
  * to a version that the gate let pass (conformance 21). A version's weights never change, so a
  * rollback gives the same greedy tokens again (conformance 22).
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -43,6 +43,10 @@ export class AdapterStore {
     this.#engine = parts.engine;
     this.#root = parts.root;
     this.#engine.onRestart(() => this.#loads.clear());
+  }
+
+  key(workspace: string): string {
+    return workspaceKey(workspace);
   }
 
   name(workspace: string, version: number): string {
@@ -115,10 +119,12 @@ export class AdapterStore {
     return { workspace, version, parent, fingerprint, dir, sha256, state: 'candidate', createdAt, samples, reason: 'Not judged yet.' };
   }
 
-  /** Adds what the gate found to a version's receipt. */
-  writeReport(workspace: string, version: number, receipt: Record<string, unknown>): void {
-    const dir = this.dir(workspace, version);
-    if (existsSync(dir)) replaceFile(join(dir, RECEIPT), json(receipt));
+  /** Adds what the gate found to a version's receipt; call it before the row changes, so that every
+   *  decision in the journal has its receipt. */
+  addToReceipt(workspace: string, version: number, facts: Record<string, unknown>): void {
+    const path = join(this.dir(workspace, version), RECEIPT);
+    if (!existsSync(path)) return;
+    replaceFile(path, json({ ...(JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>), ...facts }));
   }
 
   /** Moves the pointer to a candidate, in one transaction (or the caller's). */

@@ -169,7 +169,6 @@ function repetition(ids: readonly number[]): number {
 
 /** Characters that no tokenizer of code emits unless the bytes are broken. */
 function malformed(text: string): boolean {
-  // eslint-disable-next-line no-control-regex
   return /[\uFFFD\u0000-\u0008\u000E-\u001F]/.test(text);
 }
 

@@ -1,0 +1,216 @@
+/**
+ * One optimizer step: ready samples → leased → sequences → gradients → AdamW → candidate on disk.
+ *
+ * Exactly once (conformance 17): samples are leased in the transaction that makes the step's row and
+ * consumed in the one that makes the candidate's; a crash in between leaves a `running` step, whose
+ * samples `Trainer.recover` releases. Nothing of the serving adapter is touched on the way.
+ */
+import type { LossSettings, TrainSequence } from '../../protocol/engine.ts';
+import type { AdapterStore } from '../adapters/store.ts';
+import type { Clock } from '../clock.ts';
+import type { Engine } from '../engine/engine.ts';
+import { chooseHint } from '../hindsight/hints.ts';
+import type { InformativenessRecord } from '../hindsight/informativeness.ts';
+import type { HintSnippet } from '../hindsight/inject.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { Sample, Turn } from '../journal/records.ts';
+import { buildLessons } from './sequences.ts';
+import type { Lesson, LessonSource } from './sequences.ts';
+import { METHODS } from './settings.ts';
+import type { LearnSettings } from './settings.ts';
+import type { Trainable } from './trainable.ts';
+
+export interface StepParts {
+  journal: Journal;
+  engine: Engine;
+  adapters: AdapterStore;
+  trainable: Trainable;
+  settings: LearnSettings;
+  clock: Clock;
+  informativeness: InformativenessRecord;
+  snippetIds: (snippet: HintSnippet) => Promise<number[]>;
+  /** Makes sure that it is known whether hints tell the model something under a prompt mode. */
+  measureHints: (mode: Turn['promptMode']) => Promise<void>;
+  /** Waits while training is paused. @throws cancelled when the trainer closes */
+  checkpoint: () => Promise<void>;
+  onProgress: (phase: 'score' | 'train', done: number, of: number) => void;
+  onWarning: (sentence: string) => void;
+}
+
+export interface StepRequest {
+  workspace: string;
+  /** Fewest effective samples worth a step. */
+  least: number;
+  lr: number;
+}
+
+/** Sequences of one engine call; training can pause between two of them. */
+const MICRO_BATCH = 4;
+/** Effective sample size of c under which the served and the trained policy have drifted apart. */
+const LEAST_ESS = 0.3;
+
+/** @returns the step's id, or null where there were too few samples; its state is then `trained` */
+export async function takeStep(request: StepRequest, parts: StepParts): Promise<number | null> {
+  const { journal, settings, clock } = parts;
+  const { workspace } = request;
+  const ready = freshSamples(request, parts);
+  if (ready.length < request.least) return null;
+  const step = journal.transaction(() => {
+    const id = journal.insertStep({ workspace, seed: settings.seed, startedAt: clock.now(), state: 'running', candidate: null, metrics: {} });
+    journal.leaseSamples(ready.map((sample) => sample.id), id);
+    return id;
+  });
+  try {
+    return await train(step, ready, request, parts);
+  } catch (thrown) {
+    parts.trainable.spoiled(workspace);
+    journal.transaction(() => {
+      journal.releaseSamples(step);
+      journal.updateStep(step, { state: 'failed' });
+    });
+    throw thrown;
+  }
+}
+
+async function train(step: number, first: readonly Sample[], request: StepRequest, parts: StepParts): Promise<number | null> {
+  const { journal, adapters, trainable, settings, clock } = parts;
+  const { workspace } = request;
+  const startedAt = clock.now();
+  const serving = await adapters.ensureServing(workspace);
+  const lessons = await effectiveLessons(step, first, serving?.name ?? null, request, parts);
+  if (lessons.length < request.least) {
+    journal.transaction(() => {
+      journal.releaseSamples(step);
+      journal.updateStep(step, { state: 'failed', metrics: { effective: lessons.length } });
+    });
+    return null;
+  }
+  const name = await trainable.at(workspace, serving?.version ?? null);
+  const metrics = await descend(name, lessons, request, parts);
+  if (metrics === null) return discard(step, lessons, parts, workspace);
+  const version = journal.nextVersion(workspace);
+  const candidate = await adapters.writeCandidate(name, {
+    workspace, version, parent: serving?.version ?? null, samples: lessons.length, createdAt: clock.now(),
+    receipt: { step, seed: settings.seed, settings: { ...settings, lr: request.lr }, samples: lessons.map((lesson) => lesson.sample), metrics },
+  });
+  journal.transaction(() => {
+    journal.insertAdapter(candidate);
+    journal.consumeSamples(step);
+    journal.updateStep(step, { state: 'trained', candidate: version, metrics: { ...metrics, millis: clock.now() - startedAt } });
+  });
+  trainable.advanced(workspace, version);
+  return step;
+}
+
+/** A batch whose gradient is not a number would fail for ever: it leaves with that reason. */
+function discard(step: number, lessons: readonly Lesson[], { journal, trainable }: StepParts, workspace: string): null {
+  trainable.spoiled(workspace);
+  journal.transaction(() => {
+    for (const lesson of lessons) journal.dropSample(lesson.sample, 'The gradient of its batch was not a number.');
+    journal.updateStep(step, { state: 'failed' });
+  });
+  return null;
+}
+
+/** Ready samples of the workspace, oldest first; those of long gone versions are dropped. */
+function freshSamples({ workspace }: StepRequest, { journal, settings }: StepParts): Sample[] {
+  const promoted = journal.adapters(workspace).filter((record) => record.state === 'serving' || record.state === 'retired' || record.state === 'rolledBack');
+  const fresh: Sample[] = [];
+  for (const sample of journal.samples({ workspace, state: 'ready' })) {
+    const age = promoted.filter((record) => record.version > sample.version).length;
+    if (age > settings.maxStaleness) journal.dropSample(sample.id, `It is ${age} versions old; ${settings.maxStaleness} are allowed.`);
+    else if (fresh.length < settings.stepSamples) fresh.push(sample);
+  }
+  return fresh;
+}
+
+/** Sequences of the leased samples, topped up for those that turned out to be masked: masked samples
+ *  leave with their reason and do not count towards the batch (conformance 18). */
+async function effectiveLessons(step: number, first: readonly Sample[], adapter: string | null, request: StepRequest, parts: StepParts): Promise<Lesson[]> {
+  const { journal, settings, onProgress } = parts;
+  const lessons: Lesson[] = [];
+  let batch = first;
+  while (batch.length > 0) {
+    onProgress('score', lessons.length, settings.stepSamples);
+    await parts.checkpoint();
+    lessons.push(...(await lessonsOf(batch, adapter, parts)));
+    const missing = settings.stepSamples - lessons.length;
+    batch = missing > 0 ? freshSamples(request, parts).slice(0, missing) : [];
+    journal.leaseSamples(batch.map((sample) => sample.id), step);
+  }
+  onProgress('score', lessons.length, settings.stepSamples);
+  return lessons;
+}
+
+async function lessonsOf(samples: readonly Sample[], adapter: string | null, parts: StepParts): Promise<Lesson[]> {
+  const { journal, engine, settings, informativeness } = parts;
+  const sources = samples.map((sample) => lessonSource(sample, journal));
+  for (const mode of new Set(sources.flatMap((source) => (source?.sample.route === 'distillation' ? [source.turn.promptMode] : [])))) await parts.measureHints(mode);
+  const known = sources.filter((source) => source !== null);
+  const opdOn = (mode: Turn['promptMode']): boolean => informativeness.opdOn(mode);
+  const built = await buildLessons(known, { engine, adapter, method: METHODS[settings.method], settings, opdOn, snippetIds: parts.snippetIds });
+  samples.forEach((sample, index) => {
+    if (sources[index] === null) journal.dropSample(sample.id, 'Its turn is gone from the journal.');
+  });
+  for (const mode of new Set(built.map((lesson) => lesson.promptMode))) {
+    const told = built.flatMap((lesson) => (lesson.promptMode === mode && lesson.told !== null ? [lesson.told] : []));
+    if (told.length > 0) informativeness.observe(mode, told);
+  }
+  return built.flatMap((lesson) => {
+    if (!('masked' in lesson)) return [lesson];
+    journal.dropSample(lesson.sample, lesson.masked);
+    return [];
+  });
+}
+
+function lessonSource(sample: Sample, journal: Journal): LessonSource | null {
+  const turn = journal.turn(sample.turn);
+  const next = journal.nextState(sample.turn);
+  if (turn === null || next === null || turn.split !== 'train') return null;
+  return { sample, turn, next, hint: chooseHint(journal.hints(sample.turn))?.text ?? null };
+}
+
+type Metrics = Record<string, number | null>;
+
+/** Gradients of all lessons in micro-batches, then one AdamW step. null = not a number. */
+async function descend(name: string, lessons: readonly Lesson[], { lr }: StepRequest, parts: StepParts): Promise<Metrics | null> {
+  const { engine, settings, onProgress, onWarning } = parts;
+  const sequences = lessons.map((lesson) => lesson.sequence);
+  const loss = lossSettings(sequences, settings);
+  const sums = { pg: 0, opd: 0, splice: 0, kl: 0, ce: 0 };
+  const ess: { value: number; positions: number }[] = [];
+  let tokens = 0;
+  for (let done = 0; done < sequences.length; done += MICRO_BATCH) {
+    onProgress('train', done, sequences.length);
+    await parts.checkpoint();
+    const result = await engine.forwardBackward({ adapter: name, sequences: sequences.slice(done, done + MICRO_BATCH), settings: loss });
+    for (const term of ['pg', 'opd', 'splice', 'kl', 'ce'] as const) sums[term] += result.loss[term] ?? 0;
+    if (result.effectiveSampleSize !== null) ess.push({ value: result.effectiveSampleSize, positions: result.positions.pg });
+    tokens += result.tokens;
+  }
+  const { beta1, beta2, eps, weightDecay, clipNorm } = settings;
+  const { gradNorm } = await engine.optimStep({ adapter: name, lr, beta1, beta2, eps, weightDecay, clipNorm });
+  if (!Number.isFinite(gradNorm)) return null;
+  onProgress('train', sequences.length, sequences.length);
+  const effectiveSampleSize = weightedMean(ess);
+  if (effectiveSampleSize !== null && effectiveSampleSize < LEAST_ESS) {
+    onWarning(`What was served and what is trained have drifted apart: effective sample size ${effectiveSampleSize.toFixed(2)}.`);
+  }
+  const lossOf = (term: keyof typeof sums): number | null => (loss.divisor[term] > 0 ? sums[term] : null);
+  return { effective: lessons.length, lr, tokens, gradNorm, effectiveSampleSize, lossPg: lossOf('pg'), lossOpd: lossOf('opd'), lossSplice: lossOf('splice'), lossKl: lossOf('kl'), lossCe: lossOf('ce') };
+}
+
+/** Every term is averaged over the sequences of the whole step that have it. */
+function lossSettings(sequences: readonly TrainSequence[], settings: LearnSettings): LossSettings {
+  const having = (term: 'pg' | 'opd' | 'splice' | 'kl' | 'ce'): number => sequences.filter((sequence) => sequence[term] !== undefined).length;
+  const divisor = { pg: having('pg'), opd: having('opd'), splice: having('splice'), kl: having('kl'), ce: having('ce') };
+  const { clipLow, clipHigh, klBeta, pgWeight, opdWeight, spliceWeight } = settings;
+  // Supervised sequences are the only ones with cross-entropy here, and they have nothing else.
+  const ceLambda = METHODS[settings.method].supervised ? 1 : settings.ceLambda;
+  return { clipLow, clipHigh, klBeta, ceLambda, pgWeight, opdWeight, spliceWeight, divisor };
+}
+
+function weightedMean(values: readonly { value: number; positions: number }[]): number | null {
+  const positions = values.reduce((sum, one) => sum + one.positions, 0);
+  return positions === 0 ? null : values.reduce((sum, one) => sum + one.value * one.positions, 0) / positions;
+}

@@ -1,0 +1,207 @@
+/**
+ * The learning loop: decides when a step is due, runs one at a time (there is one engine), gates
+ * each candidate, and survives being killed anywhere. Serving never waits for it: all its calls are
+ * of training priority and no adapter that serves is written to.
+ */
+import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
+import type { AdapterStore } from '../adapters/store.ts';
+import type { Clock } from '../clock.ts';
+import type { Engine } from '../engine/engine.ts';
+import { heldOutDecides } from '../gate/gate.ts';
+import { GOLDEN_TEXTS } from '../gate/golden.ts';
+import type { GoldenText } from '../gate/golden.ts';
+import { heldOutEdits } from '../gate/holdout.ts';
+import { GateMeasurer } from '../gate/measure.ts';
+import { InformativenessRecord } from '../hindsight/informativeness.ts';
+import type { HintSnippet } from '../hindsight/inject.ts';
+import { measureHints } from '../hindsight/measureHints.ts';
+import type { Journal } from '../journal/journal.ts';
+import { decide } from './promotion.ts';
+import type { LearnSettings } from './settings.ts';
+import { takeStep } from './step.ts';
+import { Trainable } from './trainable.ts';
+
+export interface TrainerParts {
+  journal: Journal;
+  engine: Engine;
+  adapters: AdapterStore;
+  settings: LearnSettings;
+  clock: Clock;
+  /** Renders a hint as the completion prompt renders any snippet. */
+  snippetIds: (snippet: HintSnippet) => Promise<number[]>;
+  golden?: readonly GoldenText[];
+  onProgress?: (workspace: string, phase: 'score' | 'train' | 'gate', done: number, of: number) => void;
+  onPublished?: (workspace: string, version: number, reason: string) => void;
+  /** Background steps fail here; nothing is lost, their samples are ready again. */
+  onError?: (workspace: string, error: HindsightError) => void;
+  onWarning?: (workspace: string, sentence: string) => void;
+}
+
+export interface Drained {
+  steps: number;
+  promoted: number;
+}
+
+export class Trainer {
+  readonly #parts: TrainerParts;
+  readonly #trainable: Trainable;
+  readonly #measurer: GateMeasurer;
+  readonly #informativeness: InformativenessRecord;
+  /** Steps run one after another. */
+  #tail: Promise<unknown> = Promise.resolve();
+  /** Workspaces with background work that has not begun. */
+  readonly #due = new Set<string>();
+  readonly #quiet = new Map<string, () => void>();
+  #paused = false;
+  #closed = false;
+  /** Explicit requests in progress; they go on while training is paused. */
+  #drains = 0;
+  #wake: (() => void)[] = [];
+
+  constructor(parts: TrainerParts) {
+    this.#parts = parts;
+    this.#trainable = new Trainable(parts.engine, parts.adapters, parts.settings);
+    this.#measurer = new GateMeasurer(parts.engine, parts.journal, parts.golden);
+    this.#informativeness = new InformativenessRecord(parts.journal, parts.engine.model.fingerprint);
+    parts.engine.onRestart(() => this.#resumeAll());
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** What is known about hints, for status and reports. */
+  get informativeness(): InformativenessRecord {
+    return this.#informativeness;
+  }
+
+  /** Takes back what a killed process left half-done: call it once, before the first `poke`. */
+  recover(): void {
+    const { journal, adapters } = this.#parts;
+    journal.transaction(() => {
+      for (const step of journal.steps({ state: 'running' })) {
+        journal.releaseSamples(step.id);
+        journal.updateStep(step.id, { state: 'failed' });
+      }
+    });
+    adapters.removeUnnamed();
+    this.#resumeAll();
+  }
+
+  /** New samples may be ready: a full batch is trained at once, a small one after some quiet. */
+  poke(workspace: string): void {
+    if (this.#closed) return;
+    const { journal, settings, clock } = this.#parts;
+    const ready = journal.samples({ workspace, state: 'ready', limit: settings.stepSamples }).length;
+    this.#quiet.get(workspace)?.();
+    this.#quiet.delete(workspace);
+    if (ready >= settings.stepSamples) return this.#background(workspace, settings.stepSamples);
+    if (ready < settings.quietSamples) return;
+    this.#quiet.set(workspace, clock.after(settings.quietSeconds * 1000, () => this.#background(workspace, settings.quietSamples)));
+  }
+
+  /** Trains all that is ready, the last step on fewer samples; an explicit wish, so also while paused. */
+  async drain(workspace: string): Promise<Drained> {
+    this.#drains++;
+    this.#wakeAll();
+    try {
+      return await this.#enqueue(async () => {
+        const full = await this.#work(workspace, this.#parts.settings.stepSamples);
+        const rest = await this.#work(workspace, this.#parts.settings.quietSamples);
+        return { steps: full.steps + rest.steps, promoted: full.promoted + rest.promoted };
+      });
+    } finally {
+      this.#drains--;
+    }
+  }
+
+  /** Holds background training at its next micro-batch; capture and serving go on. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#wakeAll();
+  }
+
+  /** Ends at the next micro-batch; the samples of the step in progress are ready again. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const cancel of this.#quiet.values()) cancel();
+    this.#wakeAll();
+    await this.#tail;
+  }
+
+  #resumeAll(): void {
+    const { journal } = this.#parts;
+    for (const step of journal.steps({ state: 'trained' })) this.#background(step.workspace, this.#parts.settings.stepSamples);
+    for (const workspace of new Set(journal.samples({ state: 'ready' }).map((sample) => sample.workspace))) this.poke(workspace);
+  }
+
+  #background(workspace: string, least: number): void {
+    if (this.#due.has(workspace) || this.#closed) return;
+    this.#due.add(workspace);
+    void this.#enqueue(async () => {
+      this.#due.delete(workspace);
+      await this.#work(workspace, least);
+    }).catch((thrown: unknown) => {
+      const error = toHindsightError(thrown);
+      if (error.errorName !== 'cancelled') this.#parts.onError?.(workspace, error);
+    });
+  }
+
+  #enqueue<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(task);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Steps while there are samples enough, each candidate judged before the next step starts. */
+  async #work(workspace: string, least: number): Promise<Drained> {
+    const done: Drained = { steps: 0, promoted: 0 };
+    await this.#checkpoint();
+    await this.#judge(workspace, done);
+    while ((await this.#step(workspace, least)) !== null) {
+      done.steps++;
+      await this.#judge(workspace, done);
+    }
+    return done;
+  }
+
+  #step(workspace: string, least: number): Promise<number | null> {
+    const { onProgress, onWarning, settings, journal } = this.#parts;
+    // Until held-out edits can tell a bad step from a good one, steps are small.
+    const lr = heldOutDecides(heldOutEdits(journal, workspace)) ? settings.lr : settings.lr / 4;
+    return takeStep({ workspace, least, lr }, {
+      ...this.#parts,
+      trainable: this.#trainable,
+      informativeness: this.#informativeness,
+      measureHints: (mode) => measureHints(mode, this.#informativeness, this.#parts.engine, this.#parts.snippetIds, this.#parts.golden ?? GOLDEN_TEXTS),
+      checkpoint: () => this.#checkpoint(),
+      onProgress: (phase, at, of) => onProgress?.(workspace, phase, at, of),
+      onWarning: (sentence) => onWarning?.(workspace, sentence),
+    });
+  }
+
+  async #judge(workspace: string, done: Drained): Promise<void> {
+    const { journal, adapters, onProgress, onPublished } = this.#parts;
+    for (const step of journal.steps({ workspace, state: 'trained' })) {
+      const decision = await decide(step, { journal, adapters, measurer: this.#measurer, onProgress: (at, of) => onProgress?.(workspace, 'gate', at, of) });
+      if (!decision?.report.passed) continue;
+      done.promoted++;
+      onPublished?.(workspace, decision.version, decision.report.reason);
+    }
+  }
+
+  async #checkpoint(): Promise<void> {
+    while (this.#paused && this.#drains === 0 && !this.#closed) await new Promise<void>((resolve) => this.#wake.push(resolve));
+    if (this.#closed) throw new HindsightError('cancelled');
+  }
+
+  #wakeAll(): void {
+    const waiting = this.#wake;
+    this.#wake = [];
+    for (const wake of waiting) wake();
+  }
+}
