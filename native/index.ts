@@ -219,9 +219,21 @@ export interface NativeEngine {
   selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
 }
 
+export type NativeErrorCode =
+  // the addon itself
+  | 'ENGINE_NOT_BUILT' | 'ENGINE_UNLOADABLE' | 'ISA_UNAVAILABLE' | 'OUT_OF_MEMORY' | 'INTERNAL' | 'NAPI'
+  // loading a model
+  | 'MODEL_MISSING' | 'CONFIG_MISSING' | 'WEIGHTS_MISSING' | 'FILE_MISSING'
+  | 'CONFIG_INVALID' | 'INDEX_INVALID' | 'SAFETENSORS_CORRUPT' | 'FILE_TRUNCATED' | 'FILE_TOO_LARGE' | 'TENSOR_MISSING' | 'SHAPE_MISMATCH'
+  | 'CONFIG_UNSUPPORTED' | 'ARCHITECTURE_UNSUPPORTED' | 'DTYPE_UNSUPPORTED'
+  // adapters and training
+  | 'ADAPTER_MISSING' | 'ADAPTER_INVALID' | 'ADAPTER_UNSUPPORTED' | 'ADAPTER_OTHER_BASE' | 'ADAPTER_UNKNOWN' | 'OPTIMIZER_INVALID' | 'WRITE_FAILED' | 'GRADIENT_NOT_FINITE'
+  // requests
+  | 'BAD_ARGUMENT' | 'PROMPT_EMPTY' | 'PROMPT_TOO_LONG' | 'TOKEN_OUT_OF_RANGE' | 'VOCABULARY_MISSING' | 'REQUEST_ID_IN_USE' | 'CANCELLED' | 'MODEL_CLOSED';
+
 /** Error of the engine: `code` for programs, the message (one sentence, with the remedy) for people. */
 export interface NativeError extends Error {
-  code: string;
+  code: NativeErrorCode;
 }
 
 /** The addon's flat functions; the first argument is the model's handle. */
