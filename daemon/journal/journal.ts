@@ -103,11 +103,8 @@ export class Journal {
     if (last === undefined) return [];
     this.transaction(() => {
       const seq = acknowledged + 1;
-      this.#run(
-        `insert into session (id, workspace, acknowledged, last_at) values (?, ?, ?, ?)
-         on conflict (id) do update set acknowledged = excluded.acknowledged, last_at = excluded.last_at, ended_at = null`,
-        session, workspace, acknowledged + fresh.length, last.at,
-      );
+      this.heardFrom(session, workspace, last.at);
+      this.#run('update session set acknowledged = ? where id = ?', acknowledged + fresh.length, session);
       fresh.forEach((signal, index) => {
         const uri = 'uri' in signal ? signal.uri : null;
         this.#run('insert into signal (session, seq, at, kind, uri, record) values (?, ?, ?, ?, ?, ?)', session, seq + index, signal.at, signal.kind, uri, JSON.stringify(signal));
@@ -120,7 +117,21 @@ export class Journal {
     return this.#all('select record from signal where session = ? order by seq', session).map((row) => record<Signal>(row));
   }
 
-  /** Sessions without an end whose latest signal is older than `before`. */
+  /** The session is alive at `at`; one that had ended goes on. */
+  heardFrom(session: string, workspace: string, at: number): void {
+    this.#run(
+      `insert into session (id, workspace, acknowledged, last_at) values (?, ?, -1, ?)
+       on conflict (id) do update set workspace = excluded.workspace, last_at = max(last_at, excluded.last_at), ended_at = null`,
+      session, workspace, at,
+    );
+  }
+
+  /** When the session was last heard from; 0 = never. */
+  lastHeard(session: string): number {
+    return Number(this.#one('select last_at from session where id = ?', session)?.['last_at'] ?? 0);
+  }
+
+  /** Sessions without an end that were not heard from since `before`. */
   idleSessions(before: number): string[] {
     return this.#all('select id from session where ended_at is null and last_at < ?', before).map((row) => String(row['id']));
   }
