@@ -1,16 +1,45 @@
-// Bundles the two programs: the editor's extension and the daemon with its command line.
+// Bundles the programs: the editor's extension, the daemon with its command line, and the engine.
+// `node esbuild.config.mjs [NAME…]` builds all or the named ones; vitest runs `setup` first, so that
+// tests which start real processes never meet a stale bundle.
 import { build } from 'esbuild';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.dirname(fileURLToPath(import.meta.url));
 
 /** Native addons and packages with assets of their own stay in node_modules. */
 const external = ['vscode', 'libsql', 'node-pty', 'onnxruntime-node', '*.node'];
-const common = { bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external };
+const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, write: false };
 
-const programs = [
-  { in: 'daemon/main.ts', out: 'dist/hindsight.js', banner: { js: '#!/usr/bin/env node' } },
-  { in: 'extension/extension.ts', out: 'dist/extension.js' },
-];
-for (const program of programs) {
-  if (!existsSync(program.in)) throw new Error(`${program.in} is missing`);
-  await build({ ...common, entryPoints: [program.in], outfile: program.out, ...(program.banner ? { banner: program.banner } : {}) });
+const programs = {
+  engine: { in: 'daemon/engine/main.ts' },
+  hindsight: { in: 'daemon/main.ts', banner: { js: '#!/usr/bin/env node' } },
+  extension: { in: 'extension/extension.ts' },
+};
+
+async function bundle(name) {
+  const { in: entry, banner } = programs[name];
+  const outfile = path.join(root, 'dist', `${name}.js`);
+  const { outputFiles } = await build({ ...common, entryPoints: [entry], outfile, ...(banner ? { banner } : {}) });
+  mkdirSync(path.dirname(outfile), { recursive: true });
+  for (const file of outputFiles) {
+    if (existsSync(file.path) && Buffer.compare(readFileSync(file.path), file.contents) === 0) continue;
+    // Renamed into place: a process that starts meanwhile reads the old one or the new one.
+    const temporary = `${file.path}.${process.pid}`;
+    writeFileSync(temporary, file.contents);
+    renameSync(temporary, file.path);
+  }
+}
+
+/** vitest's global setup. A program that does not build has no bundle, and its tests say so. */
+export async function setup() {
+  for (const name of Object.keys(programs)) {
+    await bundle(name).catch(() => rmSync(path.join(root, 'dist', `${name}.js`), { force: true }));
+  }
+}
+
+if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const names = process.argv.slice(2);
+  for (const name of names.length > 0 ? names : Object.keys(programs)) await bundle(name);
 }

@@ -1,0 +1,28 @@
+/**
+ * The engine's end of the pipe. A child of the daemon speaks on descriptor 3, so that nothing that
+ * prints can corrupt the protocol; an engine that a person starts speaks on stdin and stdout.
+ */
+import { Socket } from 'node:net';
+import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node';
+import { EngineHost } from './host.ts';
+
+/** Set by whoever starts the engine with a pipe at this descriptor. */
+export const CHANNEL_VARIABLE = 'HINDSIGHT_ENGINE_FD';
+
+/** Serves until the other side goes away; then this process ends, whatever it is computing. */
+export function runEngine(): void {
+  const descriptor = Number(process.env[CHANNEL_VARIABLE]);
+  const pipe = descriptor > 2 ? new Socket({ fd: descriptor, readable: true, writable: true }) : null;
+  const input = pipe ?? process.stdin;
+  const connection = createMessageConnection(new StreamMessageReader(input), new StreamMessageWriter(pipe ?? process.stdout));
+  const end = (): void => {
+    process.exit(0);
+  };
+  // Ctrl-C reaches the whole terminal group; the daemon decides when its engine ends.
+  if (pipe) process.on('SIGINT', () => undefined);
+  connection.onClose(end);
+  connection.onError(end);
+  input.on('end', end);
+  new EngineHost(connection).listen();
+  connection.listen();
+}
