@@ -84,11 +84,12 @@ export interface Interval {
 const RESAMPLES = 2000;
 
 /** Bootstrap over commits: for each metric the difference method - baseline on the commits as they
- *  are, and its 95 % percentile interval. Both hold the same commits, summed over `seeds` runs. */
-export function pairedDelta(method: readonly Tally[], baseline: readonly Tally[], seeds: number): Record<MetricName, Interval> {
+ *  are, and its 95 % percentile interval. Both hold the same commits, each summed over its own
+ *  number of runs. */
+export function pairedDelta(method: readonly Tally[], baseline: readonly Tally[], seeds: { method: number; baseline: number }): Record<MetricName, Interval> {
   const difference = (pick: readonly number[]): Metrics => {
-    const [a, b] = [method, baseline].map((tallies) => metricsOf(together(tallies, pick), seeds));
-    return eachMetric((name) => (a?.[name] ?? 0) - (b?.[name] ?? 0));
+    const [a, b] = [metricsOf(together(method, pick), seeds.method), metricsOf(together(baseline, pick), seeds.baseline)];
+    return eachMetric((name) => a[name] - b[name]);
   };
   const draws = resamples(method.length).map(difference);
   const mean = difference(method.map((_, commit) => commit));
