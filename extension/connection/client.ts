@@ -9,13 +9,12 @@ import {
   RevealOutputChannelOn,
   SocketMessageReader,
   SocketMessageWriter,
-  State,
+  type InitializeParams,
   type Middleware,
 } from 'vscode-languageclient/node';
 import { daemonHello, PROTOCOL, type DaemonHello, type EditorHello } from '../../protocol/handshake.ts';
 
 const INITIALIZE_DEADLINE_MS = 30_000;
-const STOP_DEADLINE_MS = 1500;
 
 export interface ClientOrder {
   readonly hello: Omit<EditorHello, 'protocol'>;
@@ -31,13 +30,19 @@ export interface LiveClient {
   readonly hello: DaemonHello;
   /** Resolves when the connection has ended, whoever ended it. */
   readonly ended: Promise<void>;
-  stop(): Promise<void>;
+  stop(): void;
 }
 
 /** Says everything to the log and nothing in a popup: nobody asked while typing. */
 class QuietLanguageClient extends LanguageClient {
   override error(message: string, data?: unknown): void {
     super.error(message, data, false);
+  }
+
+  /** A language server ends with the process that started it; the daemon serves every window of its user. */
+  protected override fillInitializeParams(params: InitializeParams): void {
+    super.fillInitializeParams(params);
+    params.processId = null;
   }
 }
 
@@ -64,18 +69,15 @@ export async function startClient(socket: Socket, order: ClientOrder): Promise<L
     },
   );
   order.prepare(client);
-  const stop = async (): Promise<void> => {
-    // A client that is not running cannot be stopped; the socket can.
-    if (client.state === State.Running) await client.stop(STOP_DEADLINE_MS).catch(() => undefined);
-    socket.destroy();
-  };
+  // Not `client.stop()`: `shutdown` and `exit` would be meant for the daemon, which is not this window's to end.
+  const stop = (): void => socket.destroySoon();
   try {
     await within(INITIALIZE_DEADLINE_MS, Promise.race([client.start(), ended.then(() => Promise.reject(new Error('the daemon ended the connection at its start')))]));
     const answer: unknown = client.initializeResult?.capabilities.experimental;
     const hello = daemonHello.parse(typeof answer === 'object' && answer !== null && 'hindsight' in answer ? answer.hindsight : undefined);
     return { client, hello, ended, stop };
   } catch (error) {
-    await stop();
+    stop();
     throw error;
   }
 }

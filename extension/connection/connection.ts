@@ -48,7 +48,7 @@ export class DaemonConnection implements vscode.Disposable {
   /** Ends the connection; the daemon goes on for other windows. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#live?.stop();
+    this.#live?.stop();
     await this.#loop;
   }
 

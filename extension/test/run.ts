@@ -31,12 +31,16 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
   const editor = await chooseEditor(cache, flags.has('--desktop'));
   if (flags.has('--prepare')) return 0;
   say(`running in ${editor.description}`);
-  let failed = 0;
+  const total = { passed: 0, failed: 0 };
   for (const journey of JOURNEYS) {
     if (wanted.length > 0 && !wanted.includes(journey.name)) continue;
-    if (!(await runJourney(root, cache, editor, journey))) failed += 1;
+    const { passed, failed } = await runJourney(root, cache, editor, journey);
+    total.passed += passed;
+    total.failed += failed;
   }
-  return failed === 0 ? 0 : 1;
+  // Read by .ci/summary.mjs.
+  process.stdout.write(`editor: ${total.passed} passed, ${total.failed} failed\n`);
+  return total.failed === 0 ? 0 : 1;
 }
 
 async function chooseEditor(cache: string, download: boolean): Promise<EditorUnderTest> {
@@ -49,8 +53,15 @@ async function chooseEditor(cache: string, download: boolean): Promise<EditorUnd
   return new BrowserEditor(await prepareEditor(cache, say));
 }
 
-async function runJourney(root: string, cache: string, editor: EditorUnderTest, journey: Journey): Promise<boolean> {
+/** Tests passed and failed; a launch that ended without a result counts as one failure. */
+interface Tally {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+async function runJourney(root: string, cache: string, editor: EditorUnderTest, journey: Journey): Promise<Tally> {
   const started = Date.now();
+  let passed = 0;
   const place = await makePlace(root, await mkdtemp(path.join(os.tmpdir(), `hindsight-${journey.name}-`)));
   const stopOnSignal = (): void => void editor.stop().then(() => process.exit(130));
   process.once('SIGINT', stopOnSignal).once('SIGTERM', stopOnSignal);
@@ -59,21 +70,32 @@ async function runJourney(root: string, cache: string, editor: EditorUnderTest, 
     for (const [index, launch] of journey.launches.entries()) {
       say(`${journey.name} ${index + 1}/${journey.launches.length}: ${launch.suite}`);
       await launch.before?.(place);
-      await runLaunch(root, cache, editor, journey, launch, index + 1, place);
+      const result = await runLaunch(root, cache, editor, journey, launch, index + 1, place);
+      passed += result.passes;
+      if (!isPassed(result)) throw new SuiteFailure(launch.suite, result);
     }
   } catch (error) {
     process.stderr.write(`[editor] ${journey.name} FAILED: ${error instanceof Error ? error.message : String(error)}\n${lastErrors(place)}[editor] logs and data are kept in ${place.folder}\n`);
-    return false;
+    return { passed, failed: error instanceof SuiteFailure ? Math.max(1, error.result.failures) : 1 };
   } finally {
     process.off('SIGINT', stopOnSignal).off('SIGTERM', stopOnSignal);
     await journey.cleanUp?.(place).catch((error: unknown) => say(`clean-up of ${journey.name}: ${String(error)}`));
   }
   say(`${journey.name} passed in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   await rm(place.folder, { recursive: true, force: true });
-  return true;
+  return { passed, failed: 0 };
 }
 
-async function runLaunch(root: string, cache: string, editor: EditorUnderTest, journey: Journey, launch: Launch, number: number, place: JourneyPlace): Promise<void> {
+class SuiteFailure extends Error {
+  constructor(
+    suite: string,
+    readonly result: SuiteResult,
+  ) {
+    super(`${suite}: ${result.failures} of ${result.failures + result.passes} tests failed`);
+  }
+}
+
+async function runLaunch(root: string, cache: string, editor: EditorUnderTest, journey: Journey, launch: Launch, number: number, place: JourneyPlace): Promise<SuiteResult> {
   const suiteFolder = await bundleSuite(root, cache, launch.suite);
   const result = path.join(place.logs, `${number}-${launch.suite}.json`);
   const output = path.join(place.logs, `${number}-${launch.suite}.out`);
@@ -91,8 +113,7 @@ async function runLaunch(root: string, cache: string, editor: EditorUnderTest, j
     following.stop();
   }
   if (!existsSync(result)) throw new Error(`${launch.suite} wrote no result: its extension host ended before the suite did`);
-  const told = JSON.parse(await readFile(result, 'utf8')) as SuiteResult;
-  if (!isPassed(told)) throw new Error(`${launch.suite}: ${told.failures} of ${told.failures + told.passes} tests failed`);
+  return JSON.parse(await readFile(result, 'utf8')) as SuiteResult;
 }
 
 async function bundleSuite(root: string, cache: string, suite: string): Promise<string> {

@@ -4,7 +4,7 @@ import { mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { TEST_ENV } from '../driver/commands.ts';
-import { eventually, user } from './user.ts';
+import { eventually, goToEndOfLine, user } from './user.ts';
 
 const GHOST = ' + right;';
 
@@ -37,9 +37,8 @@ suite('harness', () => {
       }),
     );
     const document = await openFile('harness.js', 'function add(left, right) {\n  \n}\n');
-    const editor = await vscode.window.showTextDocument(document);
-    editor.selection = new vscode.Selection(1, 2, 1, 2);
-    await user.waitFor('.monaco-editor.focused');
+    await vscode.window.showTextDocument(document);
+    await goToEndOfLine(2);
     await user.type('return left');
     await user.waitFor('.ghost-text-decoration, .ghost-text-decoration-preview');
     assert.match(document.lineAt(1).text, /return left$/, 'ghost text is not in the document before it is accepted');

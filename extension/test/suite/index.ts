@@ -4,6 +4,7 @@ import path from 'node:path';
 import { format } from 'node:util';
 import Mocha from 'mocha';
 import { TEST_ENV, type SuiteResult } from '../driver/commands.ts';
+import { user } from './user.ts';
 
 export async function run(): Promise<void> {
   const output = process.env[TEST_ENV.output];
@@ -13,12 +14,18 @@ export async function run(): Promise<void> {
   for (const file of readdirSync(__dirname).sort()) {
     if (file.endsWith('.test.js')) mocha.addFile(path.join(__dirname, file));
   }
+  const pictures: Promise<unknown>[] = [];
   const result = await new Promise<SuiteResult>((resolve) => {
     const runner = mocha.run((failures) => {
       const { passes = 0, pending = 0, duration = 0 } = runner.stats ?? {};
       resolve({ passes, failures, pending, durationMs: duration });
     });
+    // What the window showed says more than the assertion.
+    runner.on('fail', () => {
+      if (output !== undefined) pictures.push(user.screenshot(`${output}.failed.png`).catch(() => undefined));
+    });
   });
+  await Promise.all(pictures);
   writeResult(result);
   if (result.failures > 0) throw new Error(`${result.failures} tests failed`);
 }

@@ -22,6 +22,14 @@ export const user = {
   reloadWindow: () => ask({ do: 'reload' }),
 };
 
+/** Puts the cursor at the end of a line, counted from 1, by keys: a selection set through the API arrives late. */
+export async function goToEndOfLine(line: number): Promise<void> {
+  await user.waitFor('.monaco-editor.focused');
+  await user.press('Control+Home');
+  for (let above = 1; above < line; above += 1) await user.press('ArrowDown');
+  await user.press('End');
+}
+
 /** Waits for a fact to hold, asking again and again; throws with the last answer when it never does. */
 export async function eventually<T>(what: string, look: () => T | undefined | Promise<T | undefined>, deadlineMs = 15_000): Promise<T> {
   const end = Date.now() + deadlineMs;
