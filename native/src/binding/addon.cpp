@@ -69,7 +69,7 @@ napi_value convertNothing(napi_env env, Nothing&) {
 }
 napi_value convertInt(napi_env env, int& value) { return makeNumber(env, value); }
 
-/// Puts work on the compute thread and returns its promise. `settled` runs on the event loop first.
+/// Puts work on the compute thread and returns its promise.
 template <class T, class Work>
 napi_value submit(Call& call, const std::shared_ptr<Handle>& handle, const std::shared_ptr<Job>& job, Work work, typename Pending<T>::Convert convert) {
   napi_value promise = nullptr;
@@ -156,31 +156,40 @@ void closeHandle(Handle& handle) {
   }).detach();
 }
 
-std::set<std::shared_ptr<Handle>>& openHandles() {
-  static auto* handles = new std::set<std::shared_ptr<Handle>>();  // never destroyed: threads may outlive main
-  return *handles;
+/// Per environment (the main thread, or a worker): the way back and the open models.
+struct Environment {
+  std::shared_ptr<Channel> channel;
+  std::set<std::shared_ptr<Handle>> handles;
+};
+
+Environment& environmentOf(napi_env env) {
+  void* data = nullptr;
+  check(env, napi_get_instance_data(env, &data));
+  return *static_cast<Environment*>(data);
 }
 
 /// Before the environment goes away no thread may still compute for it.
-void closeAll(void*) {
-  for (const auto& handle : openHandles()) {
+void closeAll(void* data) {
+  auto* environment = static_cast<Environment*>(data);
+  for (const auto& handle : environment->handles) {
     if (!handle->engine) continue;
     handle->engine->scheduler().close();
     handle->engine->scheduler().join();
   }
+  environment->channel->die();
 }
 
 napi_value makeModel(napi_env env, const std::shared_ptr<Channel>& channel, std::shared_ptr<Engine> engine) {
   auto handle = std::make_shared<Handle>();
   handle->engine = std::move(engine);
   handle->channel = channel;
-  openHandles().insert(handle);
+  environmentOf(env).handles.insert(handle);
   napi_value result = makeObject(env), external = nullptr;
   auto* boxed = new std::shared_ptr<Handle>(handle);
-  const auto finalize = [](napi_env, void* data, void*) {
+  const auto finalize = [](napi_env e, void* data, void*) {
     auto* owner = static_cast<std::shared_ptr<Handle>*>(data);
     closeHandle(**owner);
-    openHandles().erase(*owner);
+    environmentOf(e).handles.erase(*owner);
     delete owner;
   };
   check(env, napi_create_external(env, boxed, finalize, nullptr, &external));
@@ -200,7 +209,7 @@ napi_value load(Call& call) {
   options.threads = requireInt(env, request, "threads");
   if (options.threads < 1 || options.threads > 256) throw Failure("BAD_ARGUMENT", "threads must be between 1 and 256: correct the call.");
   options.cacheBytes = static_cast<size_t>(numberOr(env, request, "cacheBytes", 268435456.0));
-  auto channel = std::make_shared<Channel>(env);
+  auto channel = environmentOf(env).channel;
   napi_value promise = nullptr;
   using Loaded = std::shared_ptr<Engine>;
   auto pending = Pending<Loaded>::create(env, channel, [channel](napi_env e, Loaded& engine) { return makeModel(e, channel, std::move(engine)); }, &promise);
@@ -718,7 +727,11 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<forwardBackward>(env, exports, "forwardBackward");
   define<optimStep>(env, exports, "optimStep");
   define<selfTestCall>(env, exports, "selfTest");
-  check(env, napi_add_env_cleanup_hook(env, closeAll, nullptr));
+  // Never freed: compute threads may still hold the channel when the environment is gone. The hook
+  // is added after the channel's function, so it runs before Node frees that.
+  auto* environment = new Environment{std::make_shared<Channel>(env), {}};
+  check(env, napi_set_instance_data(env, environment, nullptr, nullptr));
+  check(env, napi_add_env_cleanup_hook(env, closeAll, environment));
   return exports;
 }
 

@@ -1,11 +1,12 @@
-// The way back to JavaScript: one thread-safe function per model carries closures that run on the
-// event loop. It keeps the process alive only while something is under way.
+// The way back to JavaScript: one thread-safe function per environment carries closures that run
+// on the event loop. It keeps the process alive only while something is under way.
 #pragma once
 #include <node_api.h>
 
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -20,14 +21,19 @@ class Channel {
     check(env, napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, &Channel::deliver, &function_));
     check(env, napi_unref_threadsafe_function(env, function_));
   }
-  ~Channel() { napi_release_threadsafe_function(function_, napi_tsfn_release); }
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
   /// Any thread. Dropped when the environment is going away.
   void post(std::function<void(napi_env)> action) {
-    auto* boxed = new std::function<void(napi_env)>(std::move(action));
-    if (napi_call_threadsafe_function(function_, boxed, napi_tsfn_nonblocking) != napi_ok) delete boxed;
+    auto boxed = std::make_unique<std::function<void(napi_env)>>(std::move(action));
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (alive_ && napi_call_threadsafe_function(function_, boxed.get(), napi_tsfn_nonblocking) == napi_ok) boxed.release();
+  }
+  /// Environment cleanup: Node frees the function next, and no thread may touch it any more.
+  void die() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    alive_ = false;
   }
   /// Event loop only: counts calls under way.
   void begin(napi_env env) {
@@ -47,6 +53,8 @@ class Channel {
     napi_close_handle_scope(env, scope);
   }
 
+  std::mutex mutex_;
+  bool alive_ = true;
   napi_threadsafe_function function_ = nullptr;
   int pending_ = 0;
 };
