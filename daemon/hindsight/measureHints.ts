@@ -61,11 +61,11 @@ function probesOf({ path, text }: GoldenText): Probe[] {
     .slice(0, LINES)
     .map(({ line, index }) => {
       const indent = /^\s*/.exec(line)?.[0] ?? '';
-      const before = [...lines.slice(0, index), indent].join('\n');
-      const written = `${line.slice(indent.length)}\n`;
-      const near = [...lines.slice(Math.max(0, index - LINES_BEFORE + 1), index), indent].join('\n');
-      const after = lines.slice(index + 1, index + 1 + LINES_AFTER).join('\n');
-      return { snippet: { path, text: near + written + after }, prompt: before, line: written };
+      // As the completion prompt does: the last space before the cursor belongs to the response.
+      const healed = indent.slice(-1);
+      const before = [...lines.slice(0, index), indent.slice(0, indent.length - healed.length)].join('\n');
+      const near = lines.slice(Math.max(0, index - LINES_BEFORE + 1), index + 1 + LINES_AFTER).join('\n');
+      return { snippet: { path, text: near }, prompt: before, line: `${healed}${line.slice(indent.length)}\n` };
     });
 }
 
