@@ -4,12 +4,12 @@ import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentState } from '../protocol/editor.ts';
-import type { DaemonHello } from '../protocol/handshake.ts';
+import { toHindsightError } from '../protocol/errors.ts';
 import { signalPublish } from '../protocol/signals.ts';
 import { on, type Link } from '../protocol/transport.ts';
 import { completionMiddleware, recordAccepted } from './completion/accepted.ts';
 import { daemonAddress } from './connection/address.ts';
-import { DaemonConnection } from './connection/connection.ts';
+import { DaemonConnection, type Greeting } from './connection/connection.ts';
 import { Consent } from './consent/consent.ts';
 import { askForConsent } from './consent/question.ts';
 import { windowSettings } from './settings.ts';
@@ -27,7 +27,6 @@ const CLOSE_DEADLINE_MS = 2000;
 
 export class HindsightWindow {
   readonly #workspace: string;
-  readonly #session = randomUUID();
   readonly #statusBar = new StatusBar();
   readonly #recorder: Recorder;
   readonly #connection: DaemonConnection;
@@ -66,7 +65,7 @@ export class HindsightWindow {
         statusBar: this.#statusBar,
         refreshStatus: () => this.#refreshStatus(),
       }),
-      this.#connection.onConnected((hello) => void this.#connected(hello).catch((error: unknown) => this.log.error(String(error)))),
+      this.#connection.onConnected((greeting) => void this.#connected(greeting).catch((error: unknown) => this.log.error(String(error)))),
       this.#connection.onDisconnected(() => this.#disconnected()),
     );
     await vscode.commands.executeCommand('setContext', 'hindsight.open', true);
@@ -82,10 +81,8 @@ export class HindsightWindow {
     for (const each of this.#subscriptions.reverse()) each.dispose();
   }
 
-  async #connected(hello: DaemonHello): Promise<void> {
-    const { state } = await this.#connection.request(consentGet, { workspace: this.#workspace });
-    await this.#consent.confirm(state);
-    if (state === 'granted') await this.#recorder.connected(this.#publish, hello.acknowledged);
+  async #connected(greeting: Greeting): Promise<void> {
+    if ((await this.#confirmConsent()) === 'granted') await this.#recorder.connected(this.#publish, greeting);
     this.#confirmed = true;
     await this.#refreshStatus();
     await this.#consent.askOnce();
@@ -97,7 +94,21 @@ export class HindsightWindow {
     this.#statusBar.setOffline(this.#connection.failure);
   }
 
-  readonly #publish: Publish = async (session, first, signals) => (await this.#connection.request(signalPublish, { session, first, signals })).acknowledged;
+  readonly #publish: Publish = async (session, first, signals) => {
+    try {
+      return (await this.#connection.request(signalPublish, { session, first, signals })).acknowledged;
+    } catch (error) {
+      // The owner took the yes back elsewhere, e.g. on the command line.
+      if (toHindsightError(error).errorName === 'consentMissing') void this.#confirmConsent().catch((failure: unknown) => this.log.error(String(failure)));
+      throw error;
+    }
+  };
+
+  async #confirmConsent(): Promise<ConsentState> {
+    const { state } = await this.#connection.request(consentGet, { workspace: this.#workspace });
+    await this.#consent.confirm(state);
+    return state;
+  }
 
   async #refreshStatus(): Promise<void> {
     this.#statusBar.setStatus(await this.#connection.request(statusGet, { workspace: this.#workspace }));
@@ -124,18 +135,19 @@ export class HindsightWindow {
     if (state !== 'granted') return this.#recorder.discard();
     await this.#recorder.begin();
     // Chosen while connected; a connection that comes later delivers by itself.
-    if (this.#confirmed) await this.#recorder.connected(this.#publish, -1);
+    if (this.#confirmed) await this.#recorder.connected(this.#publish, { session: this.#recorder.session, acknowledged: -1 });
   }
 
   #makeRecorder(): Recorder {
     return new Recorder({
-      window: this.#session,
+      window: randomUUID(),
       workspace: this.#workspace,
       spoolFolder: path.join(this.context.globalStorageUri.fsPath, 'spool'),
       editor: `${vscode.env.appName} ${vscode.version}`,
       now: () => Date.now(),
       openDocuments: () => openDocuments(this.folder),
       say: (line) => this.log.info(line),
+      renewed: () => this.#connection.reconnect(),
     });
   }
 
@@ -148,11 +160,11 @@ export class HindsightWindow {
         args: settings.daemonArguments,
         startLog: path.join(this.context.logUri.fsPath, 'daemon-start.log'),
       },
-      hello: {
+      hello: () => ({
         client: { name: vscode.env.appName, version: vscode.version },
-        session: this.#session,
+        session: this.#recorder.session,
         workspace: this.#workspace,
-      },
+      }),
       folder: this.folder,
       log: this.log,
       middleware: completionMiddleware,

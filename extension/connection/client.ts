@@ -17,7 +17,8 @@ import { daemonHello, PROTOCOL, type DaemonHello, type EditorHello } from '../..
 const INITIALIZE_DEADLINE_MS = 30_000;
 
 export interface ClientOrder {
-  readonly hello: Omit<EditorHello, 'protocol'>;
+  /** Asked anew for each connection. */
+  readonly hello: () => Omit<EditorHello, 'protocol'>;
   readonly folder: vscode.WorkspaceFolder;
   readonly log: vscode.LogOutputChannel;
   readonly middleware: Middleware;
@@ -28,6 +29,8 @@ export interface ClientOrder {
 export interface LiveClient {
   readonly client: LanguageClient;
   readonly hello: DaemonHello;
+  /** The session in whose name the connection was opened. */
+  readonly session: string;
   /** Resolves when the connection has ended, whoever ended it. */
   readonly ended: Promise<void>;
   stop(): void;
@@ -50,6 +53,7 @@ class QuietLanguageClient extends LanguageClient {
  *  @throws when the daemon does not answer in time, or not as Hindsight's */
 export async function startClient(socket: Socket, order: ClientOrder): Promise<LiveClient> {
   const ended = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  const greeting = order.hello();
   const client = new QuietLanguageClient(
     'hindsight',
     'Hindsight',
@@ -57,7 +61,7 @@ export async function startClient(socket: Socket, order: ClientOrder): Promise<L
     {
       documentSelector: [{ scheme: 'file', pattern: { baseUri: order.folder.uri.toString(), pattern: '**/*' } }],
       workspaceFolder: order.folder,
-      initializationOptions: { protocol: PROTOCOL, ...order.hello } satisfies EditorHello,
+      initializationOptions: { protocol: PROTOCOL, ...greeting } satisfies EditorHello,
       outputChannel: order.log,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       initializationFailedHandler: () => false,
@@ -75,7 +79,7 @@ export async function startClient(socket: Socket, order: ClientOrder): Promise<L
     await within(INITIALIZE_DEADLINE_MS, Promise.race([client.start(), ended.then(() => Promise.reject(new Error('the daemon ended the connection at its start')))]));
     const answer: unknown = client.initializeResult?.capabilities.experimental;
     const hello = daemonHello.parse(typeof answer === 'object' && answer !== null && 'hindsight' in answer ? answer.hindsight : undefined);
-    return { client, hello, ended, stop };
+    return { client, hello, session: greeting.session, ended, stop };
   } catch (error) {
     stop();
     throw error;

@@ -2,7 +2,6 @@
 import * as vscode from 'vscode';
 import type { LanguageClient } from 'vscode-languageclient/node';
 import { HindsightError } from '../../protocol/errors.ts';
-import type { DaemonHello } from '../../protocol/handshake.ts';
 import type { RequestMessage, Result } from '../../protocol/message.ts';
 import { call, type CallOptions, type Link } from '../../protocol/transport.ts';
 import type { z } from 'zod';
@@ -18,8 +17,14 @@ export interface ConnectionOrder extends Omit<ClientOrder, 'prepare'> {
   readonly listen: (link: Link) => void;
 }
 
+/** What a new connection begins with. */
+export interface Greeting {
+  readonly session: string;
+  readonly acknowledged: number;
+}
+
 export class DaemonConnection implements vscode.Disposable {
-  readonly #connected = new vscode.EventEmitter<DaemonHello>();
+  readonly #connected = new vscode.EventEmitter<Greeting>();
   readonly #disconnected = new vscode.EventEmitter<void>();
   readonly onConnected = this.#connected.event;
   readonly onDisconnected = this.#disconnected.event;
@@ -43,6 +48,11 @@ export class DaemonConnection implements vscode.Disposable {
   async request<M extends RequestMessage>(message: M, params: z.input<M['params']>, options?: CallOptions): Promise<Result<M>> {
     if (this.#live === undefined) throw new HindsightError('daemonAbsent');
     return call(linkOf(this.#live.client), message, params, options);
+  }
+
+  /** Closes the connection, and opens it again with what is to be said now. */
+  reconnect(): void {
+    this.#live?.stop();
   }
 
   /** Ends the connection; the daemon goes on for other windows. */
@@ -82,7 +92,7 @@ export class DaemonConnection implements vscode.Disposable {
     this.#live = live;
     this.#lastFailure = '';
     order.log.info(`connected to the daemon ${live.hello.daemon.version} (process ${live.hello.daemon.pid})`);
-    this.#connected.fire(live.hello);
+    this.#connected.fire({ session: live.session, acknowledged: live.hello.acknowledged });
     await live.ended;
     this.#live = undefined;
     if (this.#stopping.signal.aborted) return;

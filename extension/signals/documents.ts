@@ -15,13 +15,16 @@ export function recordDocuments(folder: vscode.WorkspaceFolder, recorder: Record
     vscode.workspace.onDidSaveTextDocument((document) =>
       record(document, () => ({ kind: 'document.saved', at: Date.now(), uri: document.uri.toString(), version: document.version })),
     ),
-    vscode.workspace.onDidChangeTextDocument((event) => {
-      if (!recorder.isRecording || !isRecorded(folder, event.document)) return;
-      const { document } = event;
-      const described = { uri: document.uri.toString(), languageId: document.languageId, version: document.version };
-      for (const signal of changeSignals(Date.now(), described, event.contentChanges, reasonOf(event.reason))) recorder.record(signal);
-    }),
+    vscode.workspace.onDidChangeTextDocument((event) => recordChange(folder, recorder, event)),
   );
+}
+
+/** Architecture invariant: under 2 ms at p95 whatever the daemon is doing (extension/test/suite/cost.test.ts). */
+export function recordChange(folder: vscode.WorkspaceFolder, recorder: Recorder, event: vscode.TextDocumentChangeEvent): void {
+  const { document } = event;
+  if (!recorder.isRecording || !isRecorded(folder, document)) return;
+  const described = { uri: document.uri.toString(), languageId: document.languageId, version: document.version };
+  for (const signal of changeSignals(Date.now(), described, event.contentChanges, reasonOf(event.reason))) recorder.record(signal);
 }
 
 /** What a session begins with: the documents that were open before it. */

@@ -57,7 +57,7 @@ describe('recorder', () => {
     expect(await readdir(folder)).toEqual([]);
     await recorder.begin();
     const daemon = new StandInDaemon();
-    await recorder.connected(daemon.publish, -1);
+    await recorder.connected(daemon.publish, { session: 'w1', acknowledged: -1 });
     await recorder.flush();
     expect(daemon.texts('w1')).toEqual([]);
     await recorder.end();
@@ -70,7 +70,7 @@ describe('recorder', () => {
     const all = letters(20);
     for (const [index, text] of all.entries()) {
       recorder.record(typed(text));
-      if (index === 5) await recorder.connected(daemon.publish, daemon.acknowledged('w1'));
+      if (index === 5) await recorder.connected(daemon.publish, { session: 'w1', acknowledged: daemon.acknowledged('w1') });
       if (index === 9) daemon.failAfter = 1;
       if (index === 14) daemon.failAfter = Infinity;
       if (index % 3 === 0) await recorder.flush();
@@ -86,7 +86,7 @@ describe('recorder', () => {
     const first = makeRecorder('w1');
     await first.begin();
     first.record(typed('a'));
-    await first.connected(daemon.publish, -1);
+    await first.connected(daemon.publish, { session: 'w1', acknowledged: -1 });
     await first.flush();
     first.disconnected();
     first.record(typed('b'));
@@ -95,8 +95,8 @@ describe('recorder', () => {
     await killWindow();
     const second = makeRecorder('w2');
     await second.begin();
-    await second.connected(daemon.publish, -1);
-    await second.connected(daemon.publish, daemon.acknowledged('w2'));
+    await second.connected(daemon.publish, { session: 'w2', acknowledged: -1 });
+    await second.connected(daemon.publish, { session: 'w2', acknowledged: daemon.acknowledged('w2') });
     expect(daemon.texts('w1')).toEqual(['a', 'b', 'c']);
     await second.end();
     expect(await readdir(folder)).toEqual([]);
@@ -111,7 +111,7 @@ describe('recorder', () => {
     const file = path.join(folder, (await readdir(folder))[0] ?? '');
     await writeFile(file, (await readFile(file, 'utf8')).slice(0, -20));
     const daemon = new StandInDaemon();
-    await makeRecorder('w2').connected(daemon.publish, -1);
+    await makeRecorder('w2').connected(daemon.publish, { session: 'w2', acknowledged: -1 });
     expect(daemon.texts('w1')).toEqual(['a']);
   });
 
@@ -135,7 +135,7 @@ describe('recorder', () => {
     }
     const size = (await readFile(path.join(folder, (await readdir(folder))[0] ?? ''), 'utf8')).length;
     expect(size).toBeLessThan(2000);
-    await recorder.connected(daemon.publish, -1);
+    await recorder.connected(daemon.publish, { session: 'w1', acknowledged: -1 });
     await recorder.flush();
     recorder.record(typed('after'));
     await recorder.flush();
@@ -148,12 +148,12 @@ describe('recorder', () => {
     const recorder = makeRecorder('w1');
     await recorder.begin();
     const before = new StandInDaemon();
-    await recorder.connected(before.publish, -1);
+    await recorder.connected(before.publish, { session: 'w1', acknowledged: -1 });
     recorder.record(typed('a'));
     await recorder.flush();
     recorder.disconnected();
     const fresh = new StandInDaemon();
-    await recorder.connected(fresh.publish, -1);
+    await recorder.connected(fresh.publish, { session: 'w1', acknowledged: -1 });
     recorder.record(typed('b'));
     await recorder.flush();
     expect(fresh.texts('w1.2')).toEqual(['b']);

@@ -15,6 +15,8 @@ export interface RecorderPlace {
   /** `document.opened` of every document that is open and may be recorded. */
   readonly openDocuments: () => Signal[];
   readonly say: (line: string) => void;
+  /** The session that goes on is another one now; the connection must be opened in its name. */
+  readonly renewed?: () => void;
   readonly limits?: OutboxLimits;
 }
 
@@ -30,6 +32,11 @@ export class Recorder {
 
   get isRecording(): boolean {
     return this.#outbox !== undefined;
+  }
+
+  /** In whose name a connection is opened: the daemon pairs its suggestions with the signals of one session. */
+  get session(): string {
+    return this.#outbox?.session ?? this.place.window;
   }
 
   /** Called on every keystroke: no more than this. */
@@ -54,11 +61,11 @@ export class Recorder {
   }
 
   /** The daemon is there and this workspace may be learned from.
-   *  @param acknowledged  its number for the window's session */
-  connected(publish: Publish, acknowledged: number): Promise<void> {
+   *  @param known  the session in whose name the connection was opened, and the daemon's number for it */
+  connected(publish: Publish, known: { readonly session: string; readonly acknowledged: number }): Promise<void> {
     return this.#next(async () => {
       this.#publish = publish;
-      if (this.#outbox?.session === this.place.window && !this.#outbox.resumeAfter(acknowledged)) {
+      if (this.#outbox?.session === known.session && !this.#outbox.resumeAfter(known.acknowledged)) {
         this.place.say('the daemon does not know this session any more; beginning a new one');
         await this.#followUp();
       }
@@ -103,6 +110,7 @@ export class Recorder {
     outbox.push({ kind: 'session.started', at: this.place.now(), workspace, editor: this.place.editor });
     for (const opened of this.place.openDocuments()) outbox.push(opened);
     this.#outbox = outbox;
+    if (this.#sessions > 1) this.place.renewed?.();
   }
 
   /** Ends a session that cannot go on and begins the next one. */

@@ -7,7 +7,7 @@ import { chromium, type BrowserContext, type Page } from 'playwright-core';
 import { startDriver, type Driver } from './driver/server.ts';
 import { TEST_ENV } from './driver/commands.ts';
 import { freePort } from './freePort.ts';
-import { QUIET_SETTINGS, type EditorUnderTest, type LaunchOrder } from './journey.ts';
+import { QUIET_SETTINGS, trustOf, type EditorUnderTest, type LaunchOrder } from './journey.ts';
 import type { PreparedEditor } from './prepare.ts';
 
 const BROWSER_FLAGS = [
@@ -48,16 +48,17 @@ export class BrowserEditor implements EditorUnderTest {
 
   async #startServer(order: LaunchOrder, port: number, driver: Driver): Promise<void> {
     const { place } = order;
+    const trust = trustOf(order);
     const data = path.join(place.userData, 'data');
     const extensions = path.join(place.userData, 'extensions');
     await mkdir(path.join(data, 'User'), { recursive: true });
     await mkdir(extensions, { recursive: true });
-    await writeFile(path.join(data, 'User/settings.json'), JSON.stringify({ ...QUIET_SETTINGS, ...order.settings }, null, 2));
+    await writeFile(path.join(data, 'User/settings.json'), JSON.stringify({ ...QUIET_SETTINGS, ...trust.settings, ...order.settings }, null, 2));
     const logFile = path.join(place.logs, 'server.log');
     const log = openSync(logFile, 'a');
     const args = [
       this.prepared.serverEntry, '--bind-addr', `127.0.0.1:${port}`, '--auth', 'none', '--disable-telemetry', '--disable-update-check',
-      '--disable-workspace-trust', '--disable-getting-started-override', '--vscode-option', 'enable-smoke-test-driver',
+      ...trust.flags, '--disable-getting-started-override', '--vscode-option', 'enable-smoke-test-driver',
       '--user-data-dir', data, '--extensions-dir', extensions,
     ];
     const env = {

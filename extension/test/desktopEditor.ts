@@ -7,7 +7,7 @@ import { chromium, type Browser, type Page } from 'playwright-core';
 import { TEST_ENV } from './driver/commands.ts';
 import { startDriver } from './driver/server.ts';
 import { freePort } from './freePort.ts';
-import { QUIET_SETTINGS, type EditorUnderTest, type LaunchOrder } from './journey.ts';
+import { QUIET_SETTINGS, trustOf, type EditorUnderTest, type LaunchOrder } from './journey.ts';
 
 export class DesktopEditor implements EditorUnderTest {
   readonly description: string;
@@ -22,9 +22,10 @@ export class DesktopEditor implements EditorUnderTest {
     const port = await freePort();
     let page: Page | undefined;
     const driver = await startDriver(() => page);
+    const trust = trustOf(order);
     const data = path.join(order.place.userData, 'data');
     await mkdir(path.join(data, 'User'), { recursive: true });
-    await writeFile(path.join(data, 'User/settings.json'), JSON.stringify({ ...QUIET_SETTINGS, ...order.settings }, null, 2));
+    await writeFile(path.join(data, 'User/settings.json'), JSON.stringify({ ...QUIET_SETTINGS, ...trust.settings, ...order.settings }, null, 2));
     const attached = this.#attach(port).then((found) => {
       page = found;
     });
@@ -38,7 +39,7 @@ export class DesktopEditor implements EditorUnderTest {
         timeout: order.timeoutMs,
         launchArgs: [
           order.place.workspace, `--remote-debugging-port=${port}`, `--user-data-dir=${data}`, `--extensions-dir=${path.join(order.place.userData, 'extensions')}`,
-          '--disable-workspace-trust', '--skip-welcome', '--skip-release-notes', '--no-sandbox',
+          ...trust.flags, '--skip-welcome', '--skip-release-notes', '--no-sandbox',
         ],
       });
       if (code !== 0) throw new Error(`the editor ended with ${code}`);

@@ -10,6 +10,8 @@ export interface Journey {
   readonly extension: string;
   readonly launches: readonly Launch[];
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** `withheld`: the workspace opens in restricted mode. Otherwise the editor asks nobody and trusts. */
+  readonly trust?: 'withheld';
   /** Written before the first launch. */
   readonly arrange?: (place: JourneyPlace) => Promise<void>;
   /** Always run at the end, also after a failure: ends what the journey started outside the editor. */
@@ -47,6 +49,7 @@ export interface LaunchOrder {
   readonly suiteFolder: string;
   readonly env: Readonly<Record<string, string>>;
   readonly settings: Readonly<Record<string, unknown>>;
+  readonly trust: 'given' | 'withheld';
   readonly timeoutMs: number;
 }
 
@@ -68,7 +71,6 @@ export const QUIET_SETTINGS: Readonly<Record<string, unknown>> = {
   'workbench.startupEditor': 'none',
   'workbench.enableExperiments': false,
   'workbench.tips.enabled': false,
-  'security.workspace.trust.enabled': false,
   'editor.inlineSuggest.enabled': true,
   'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
   'editor.autoClosingBrackets': 'never',
@@ -77,6 +79,12 @@ export const QUIET_SETTINGS: Readonly<Record<string, unknown>> = {
   'chat.disableAIFeatures': true,
   'workbench.secondarySideBar.defaultVisibility': 'hidden',
 };
+
+/** The settings and the flag that decide whether the workspace is trusted. */
+export function trustOf(order: LaunchOrder): { settings: Readonly<Record<string, unknown>>; flags: string[] } {
+  if (order.trust === 'given') return { settings: { 'security.workspace.trust.enabled': false }, flags: ['--disable-workspace-trust'] };
+  return { settings: { 'security.workspace.trust.enabled': true, 'security.workspace.trust.startupPrompt': 'never', 'security.workspace.trust.emptyWindow': false }, flags: [] };
+}
 
 export function isPassed(result: SuiteResult): boolean {
   return result.failures === 0 && result.passes > 0;

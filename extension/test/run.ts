@@ -108,7 +108,7 @@ async function runLaunch(root: string, cache: string, editor: EditorUnderTest, j
     [TEST_ENV.root]: root,
   };
   try {
-    await editor.launch({ place, extension: path.join(root, journey.extension), suiteFolder, env, settings: journey.settings ?? {}, timeoutMs: launch.timeoutMs });
+    await editor.launch({ place, extension: path.join(root, journey.extension), suiteFolder, env, settings: journey.settings ?? {}, trust: journey.trust ?? 'given', timeoutMs: launch.timeoutMs });
   } finally {
     following.stop();
   }

@@ -1,4 +1,6 @@
 // The person at the keyboard, as a suite sees them: every call is a real event in the workbench's page.
+import assert from 'node:assert/strict';
+import * as vscode from 'vscode';
 import { TEST_ENV, type UserAction, type UserActionAnswer } from '../driver/commands.ts';
 
 async function ask(action: UserAction): Promise<string> {
@@ -21,6 +23,21 @@ export const user = {
   screenshot: (file: string, selector?: string) => ask(selector === undefined ? { do: 'screenshot', file } : { do: 'screenshot', file, selector }),
   reloadWindow: () => ask({ do: 'reload' }),
 };
+
+export function workspaceFolder(): vscode.WorkspaceFolder {
+  const folder = vscode.workspace.workspaceFolders?.[0];
+  assert.ok(folder, 'the editor was opened without a folder');
+  return folder;
+}
+
+/** Writes a file of the workspace and shows it. */
+export async function openFile(name: string, text: string): Promise<vscode.TextDocument> {
+  const uri = vscode.Uri.joinPath(workspaceFolder().uri, name);
+  await vscode.workspace.fs.writeFile(uri, Buffer.from(text));
+  const document = await vscode.workspace.openTextDocument(uri);
+  await vscode.window.showTextDocument(document);
+  return document;
+}
 
 /** Puts the cursor at the end of a line, counted from 1, by keys: a selection set through the API arrives late. */
 export async function goToEndOfLine(line: number): Promise<void> {
