@@ -1,0 +1,113 @@
+/** One completion: from a document and a cursor to a turn, with the exact tokens that made it. */
+import { randomUUID } from 'node:crypto';
+import { PRIORITY } from '../../../protocol/engine.ts';
+import { toHindsightError } from '../../../protocol/errors.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { Turn } from '../../journal/records.ts';
+import { contextSnippets } from './context.ts';
+import { shownPart, stopPolicy } from './postprocess.ts';
+import { buildPrompt, DEFAULT_BUDGET } from './prompt.ts';
+import type { PromptBudget } from './prompt.ts';
+import type { Snippet } from './snippet.ts';
+
+export interface CompletionRequest {
+  workspace: string;
+  session: string;
+  uri: string;
+  /** Within the workspace. */
+  path: string;
+  languageId: string;
+  version: number;
+  /** The whole document. */
+  text: string;
+  /** Cursor, UTF-16 units. */
+  offset: number;
+  openFiles: readonly { path: string; text: string }[];
+  /** Retrieved from the workspace's memory, best first; empty where the method has none. */
+  memory: readonly Snippet[];
+  /** Promoted version that serves, under the engine's name for it; null = base model. */
+  adapter: { version: number; name: string } | null;
+  split: Turn['split'];
+  block: string;
+  signal?: AbortSignal;
+  /** Milliseconds since the Unix epoch. */
+  now: number;
+}
+
+export interface CompletionDeps {
+  engine: Engine;
+  /** How prompts are built for this model; see fim.ts. */
+  promptMode: Turn['promptMode'];
+  budget?: PromptBudget;
+  maxTokens?: number;
+}
+
+const MAX_TOKENS = 32;
+const LINES_BEFORE = 8;
+const LINES_AFTER = 4;
+
+/** @returns null where there is nothing to continue, or the request was cancelled meanwhile
+ *  @throws engineUnavailable, adapterMissing, deadline */
+export async function complete(request: CompletionRequest, deps: CompletionDeps): Promise<Turn | null> {
+  const { engine, promptMode } = deps;
+  const prefix = request.text.slice(0, request.offset);
+  const suffix = request.text.slice(request.offset);
+  const budget = deps.budget ?? DEFAULT_BUDGET;
+  const snippets = [...request.memory, ...contextSnippets(prefix, request.openFiles)];
+  const policy = stopPolicy(prefix, suffix);
+  const sampling: Turn['sampling'] = { maxTokens: deps.maxTokens ?? MAX_TOKENS, temperature: 0, stop: policy.stop, stopIds: roleTokens(engine) };
+  try {
+    const prompt = await buildPrompt(engine, { path: request.path, prefix, suffix }, snippets, promptMode, budget);
+    if (prompt.ids.length === 0 || request.signal?.aborted) return null;
+    const answer = await engine.generate(
+      { prompt: prompt.ids, sampling, adapter: request.adapter?.name ?? null, priority: PRIORITY.typing },
+      request.signal ? { signal: request.signal } : {},
+    );
+    const response = afterHealed(answer, prompt.healed);
+    const shownText = response.follows ? shownPart(response.rawText, { prefix, suffix, multiline: policy.multiline, finishReason: answer.finishReason }) : '';
+    return {
+      id: `t-${randomUUID()}`,
+      session: request.session,
+      workspace: request.workspace,
+      modality: 'completion',
+      role: 'main',
+      split: request.split,
+      block: request.block,
+      offeredAt: request.now,
+      uri: request.uri,
+      languageId: request.languageId,
+      version: request.version,
+      offset: request.offset,
+      promptIds: prompt.ids,
+      ...(prompt.healed !== '' && { healed: prompt.healed }),
+      promptMode,
+      responseIds: answer.ids,
+      logprobs: answer.logprobs,
+      rawText: response.rawText,
+      offsets: response.offsets,
+      shownText,
+      finishReason: answer.finishReason,
+      sampling,
+      adapter: request.adapter?.version ?? null,
+      fingerprint: engine.model.fingerprint,
+      before: prefix.split('\n').slice(-LINES_BEFORE).join('\n'),
+      after: suffix.split('\n').slice(0, LINES_AFTER + 1).join('\n'),
+    };
+  } catch (thrown) {
+    if (toHindsightError(thrown).errorName === 'cancelled') return null;
+    throw thrown;
+  }
+}
+
+/** Tokens that end a piece of a file rather than stand in one. */
+function roleTokens(engine: Engine): number[] {
+  const { fim } = engine.model;
+  return fim === null ? [] : [fim.prefix, fim.suffix, fim.middle, fim.fileSep, fim.repoName].filter((id) => id !== null);
+}
+
+/** The response from the cursor on: the white space left to it is in the document already. A
+ *  response that does not start with it (`follows` false) continues another line than this one. */
+export function afterHealed(answer: { text: string; offsets: readonly number[] }, healed: string): { rawText: string; offsets: number[]; follows: boolean } {
+  if (!answer.text.startsWith(healed)) return { rawText: answer.text, offsets: [...answer.offsets], follows: false };
+  return { rawText: answer.text.slice(healed.length), offsets: answer.offsets.map((byte) => Math.max(0, byte - healed.length)), follows: true };
+}
