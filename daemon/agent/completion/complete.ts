@@ -36,8 +36,8 @@ export interface CompletionRequest {
 
 export interface CompletionDeps {
   engine: Engine;
-  /** How prompts are built for this model; see fim.ts. */
-  promptMode: Turn['promptMode'];
+  /** How prompts are built for this model, see fim.ts; prefix only where nothing was measured. */
+  promptMode?: Turn['promptMode'];
   budget?: PromptBudget;
   maxTokens?: number;
 }
@@ -49,7 +49,7 @@ const LINES_AFTER = 4;
 /** @returns null where there is nothing to continue, or the request was cancelled meanwhile
  *  @throws engineUnavailable, adapterMissing, deadline */
 export async function complete(request: CompletionRequest, deps: CompletionDeps): Promise<Turn | null> {
-  const { engine, promptMode } = deps;
+  const { engine, promptMode = 'prefix' } = deps;
   const prefix = request.text.slice(0, request.offset);
   const suffix = request.text.slice(request.offset);
   const budget = deps.budget ?? DEFAULT_BUDGET;
