@@ -109,7 +109,9 @@ RowResult SequenceLoss::row(const Ops& ops, int index, const float* z, float* dz
   const float inverse = 1.0f / s.temperature;
   const double lse = ops.logSumExp(z, vocab_, inverse);
   const int token = s.ids[rows_[index] + 1];
-  const auto logp = [&](int v) { return static_cast<double>(z[v]) * inverse - lse; };
+  // Rounded to fp32 as scoring hands log-probs out: a constant that came from score() then gives a
+  // ratio of exactly 1 and a KL of exactly 0.
+  const auto logp = [&](int v) { return static_cast<double>(static_cast<float>(static_cast<double>(z[v]) * inverse - lse)); };
   const double l = logp(token);
   std::vector<std::pair<int, double>> gradient;  // d loss / d log p(v)
   double ceSlope = 0;
