@@ -7,7 +7,7 @@ import type { Turn } from '../../journal/records.ts';
 import { contextSnippets } from './context.ts';
 import { shownPart, stopPolicy } from './postprocess.ts';
 import { buildPrompt, DEFAULT_BUDGET } from './prompt.ts';
-import type { PromptBudget } from './prompt.ts';
+import type { Prompt, PromptBudget } from './prompt.ts';
 import type { Snippet } from './snippet.ts';
 
 export interface CompletionRequest {
@@ -52,12 +52,10 @@ export async function complete(request: CompletionRequest, deps: CompletionDeps)
   const { engine, promptMode = 'prefix' } = deps;
   const prefix = request.text.slice(0, request.offset);
   const suffix = request.text.slice(request.offset);
-  const budget = deps.budget ?? DEFAULT_BUDGET;
-  const snippets = [...request.memory, ...contextSnippets(prefix, request.openFiles)];
   const policy = stopPolicy(prefix, suffix);
   const sampling: Turn['sampling'] = { maxTokens: deps.maxTokens ?? MAX_TOKENS, temperature: 0, stop: policy.stop, stopIds: roleTokens(engine) };
   try {
-    const prompt = await buildPrompt(engine, { path: request.path, prefix, suffix }, snippets, promptMode, budget);
+    const prompt = await promptOf(request, deps);
     if (prompt.ids.length === 0 || request.signal?.aborted) return null;
     const answer = await engine.generate(
       { prompt: prompt.ids, sampling, adapter: request.adapter?.name ?? null, priority: PRIORITY.typing },
@@ -97,6 +95,14 @@ export async function complete(request: CompletionRequest, deps: CompletionDeps)
     if (toHindsightError(thrown).errorName === 'cancelled') return null;
     throw thrown;
   }
+}
+
+/** The prompt that a request has; the replay also asks it for lines that nobody requested. */
+export function promptOf({ path, text, offset, openFiles, memory }: Pick<CompletionRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory'>, deps: CompletionDeps): Promise<Prompt> {
+  const { engine, promptMode = 'prefix', budget = DEFAULT_BUDGET } = deps;
+  const prefix = text.slice(0, offset);
+  const snippets = [...memory, ...contextSnippets(prefix, openFiles)];
+  return buildPrompt(engine, { path, prefix, suffix: text.slice(offset) }, snippets, promptMode, budget);
 }
 
 /** Tokens that end a piece of a file rather than stand in one. */
