@@ -67,7 +67,8 @@ afterEach(() => {
   peer.link.server.dispose();
 });
 
-const work = async (commit: StreamCommit, maxLines = 1000): Promise<Awaited<ReturnType<Developer['commit']>>> => new Developer(editor, clock).commit(planCommit(commit, new Map(), maxLines));
+const noPrompt = (): Promise<{ promptIds: number[]; healed: string }> => Promise.resolve({ promptIds: [], healed: '' });
+const work = async (commit: StreamCommit, maxLines = 1000): Promise<Awaited<ReturnType<Developer['commit']>>> => new Developer(editor, clock, noPrompt).commit(planCommit(commit, new Map(), maxLines));
 const adds = (base: string, line: number, removed: number, added: string[], path = 'a.ts'): StreamCommit => ({ commit: 'c', files: [{ path, base, hunks: [{ line, removed, added }] }] });
 const text = (uri = 'file:///p/a.ts'): string | undefined => peer.documents.get(uri)?.getText();
 
@@ -92,7 +93,7 @@ describe('the simulated developer', () => {
     // The first line has no line above it, so it is asked for at the start of the text, and typed.
     expect(count.accepted).toBe(0);
     expect(places).toHaveLength(4);
-    const second = await new Developer(editor, clock).commit(planCommit(adds('x\n', 1, 0, ['  if (a) {\n', '    b();\n', '  }\n', '  right();\n'], 'b.ts'), new Map(), 100));
+    const second = await new Developer(editor, clock, noPrompt).commit(planCommit(adds('x\n', 1, 0, ['  if (a) {\n', '    b();\n', '  }\n', '  right();\n'], 'b.ts'), new Map(), 100));
     expect(second.count).toMatchObject({ lines: 4, chars: 21, shown: 2, accepted: 1, acceptedChars: 13, exactLines: 3 });
     // What came with the suggestion is measured as if it had been asked for: later lines are not there yet.
     expect(second.places.map((p) => [p.text.slice(0, p.offset), p.rest, p.suggestion !== null])).toEqual([
@@ -137,7 +138,7 @@ describe('the simulated developer', () => {
         const wanted = lines.join('');
         peer.suggestion = (before) => wanted.slice((before.length * 7 + salt) % (wanted.length + 1), wanted.length - (Math.abs(salt) % 5));
         const plan = planCommit(commit, new Map(), max);
-        const { count, places } = await new Developer(editor, clock).commit(plan);
+        const { count, places } = await new Developer(editor, clock, noPrompt).commit(plan);
         expect(text()).toBe(plan[0] && textAfter(plan[0]));
         expect(places.map((p) => p.rest)).toEqual(plan.flatMap((f) => f.hunks.flatMap((h) => h.added.filter((l) => l.measured).map((l) => l.body))));
         expect(count.lines).toBe(places.length);

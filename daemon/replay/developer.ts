@@ -23,8 +23,15 @@ const MS_AFTER_COMMIT = 901_000;
 /** Requests of one line after the one at its start. */
 const WORDS = 2;
 
+/** Token ids that the agent's prompt has at a place, and the white space it leaves to the answer. */
+export interface PlacePrompt {
+  promptIds: readonly number[];
+  healed: string;
+}
+
 /** A measured line at its first request. */
 export interface Place {
+  path: string;
   uri: string;
   languageId: string;
   /** The document as it stood, and the cursor in it. */
@@ -34,6 +41,7 @@ export interface Place {
   rest: string;
   /** Suggestion of this request; null where nothing was shown or the line came with an earlier one. */
   suggestion: Suggestion | null;
+  prompt: PlacePrompt;
 }
 
 export type Count = Omit<Tally, 'nats' | 'bytes'>;
@@ -43,14 +51,20 @@ export interface CommitWork {
   places: Place[];
 }
 
+/** Time passes as the developer works; a wall-clock run has nothing to advance. */
+export type Pace = Pick<VirtualClock, 'now' | 'advance'>;
+
 export class Developer {
   readonly #editor: ReplayEditor;
-  readonly #clock: VirtualClock;
+  readonly #clock: Pace;
+  readonly #promptAt: (place: Omit<Place, 'prompt'>) => Promise<PlacePrompt>;
   #work: CommitWork = { count: { ...NO_TALLY }, places: [] };
 
-  constructor(editor: ReplayEditor, clock: VirtualClock) {
+  /** @param promptAt  the prompt that a request at a place has */
+  constructor(editor: ReplayEditor, clock: Pace, promptAt: (place: Omit<Place, 'prompt'>) => Promise<PlacePrompt>) {
     this.#editor = editor;
     this.#clock = clock;
+    this.#promptAt = promptAt;
   }
 
   /** Types one commit, lets its horizons pass and closes its files. */
@@ -60,11 +74,13 @@ export class Developer {
     for (const file of files) {
       this.#clock.advance(MS_PER_FILE);
       for (const hunk of file.hunks) await this.#hunk(file, hunk);
-      await this.#editor.save(this.#editor.uriOf(file.path));
     }
     await this.#editor.publish();
     this.#clock.advance(MS_AFTER_COMMIT);
-    for (const file of files) await this.#editor.close(this.#editor.uriOf(file.path));
+    for (const file of files) {
+      await this.#editor.save(this.#editor.uriOf(file.path));
+      await this.#editor.close(this.#editor.uriOf(file.path));
+    }
     await this.#editor.publish();
     return this.#work;
   }
@@ -97,7 +113,7 @@ export class Developer {
     for (const asked of [0, ...wordEnds(line.body, WORDS)]) {
       cursor = await this.#type(uri, cursor, line.body.slice(cursor - start, asked));
       const suggestion = await this.#editor.suggest(uri, cursor);
-      if (asked === 0) this.#place(file, cursor, line, suggestion);
+      if (asked === 0) await this.#place(file, cursor, line, suggestion);
       if (!suggestion) continue;
       this.#work.count.shown += 1;
       const accepted = acceptance(suggestion.text, line.body.slice(asked), contents);
@@ -124,7 +140,7 @@ export class Developer {
     for (const next of more) {
       text += end + next.indent;
       if (next.measured) {
-        this.#place(file, cursor + text.length, next, null, before.slice(0, cursor) + text + before.slice(cursor));
+        await this.#place(file, cursor + text.length, next, null, before.slice(0, cursor) + text + before.slice(cursor));
         this.#work.count.lines += 1;
         this.#work.count.chars += next.body.length;
         this.#work.count.acceptedChars += next.body.length;
@@ -136,9 +152,10 @@ export class Developer {
     return this.#type(uri, cursor, text, 1);
   }
 
-  #place(file: PlannedFile, offset: number, line: PlannedLine, suggestion: Suggestion | null, text?: string): void {
+  async #place(file: PlannedFile, offset: number, line: PlannedLine, suggestion: Suggestion | null, text?: string): Promise<void> {
     const uri = this.#editor.uriOf(file.path);
-    this.#work.places.push({ uri, languageId: file.languageId, text: text ?? this.#editor.text(uri), offset, rest: line.body, suggestion });
+    const place = { path: file.path, uri, languageId: file.languageId, text: text ?? this.#editor.text(uri), offset, rest: line.body, suggestion };
+    this.#work.places.push({ ...place, prompt: await this.#promptAt(place) });
   }
 
   /** @param keys  key presses it takes; @returns the cursor after the text */

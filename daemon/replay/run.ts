@@ -1,0 +1,202 @@
+/**
+ * The replay: a history typed again by a simulated developer, once per method and seed, each time
+ * with a journal, a daemon and an engine process of its own. Prequential: a commit is measured
+ * before anything of it can be learned from, and learning drains at its end (learning.md, "The
+ * replay benchmark").
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEngine } from '../engine/client.ts';
+import type { Engine } from '../engine/engine.ts';
+import { METHODS } from '../learn/settings.ts';
+import type { LearnSettings, MethodName } from '../learn/settings.ts';
+import { serveConnection } from '../server/connection.ts';
+import { Daemon } from '../server/daemon.ts';
+import { workspaceKey } from '../adapters/files.ts';
+import { Developer } from './developer.ts';
+import type { Place } from './developer.ts';
+import { ReplayEditor } from './editor.ts';
+import { pickLessons } from './lessons.ts';
+import type { TaughtPlace } from './lessons.ts';
+import { forgetting, logLikelihoods } from './likelihood.ts';
+import type { Continuation } from './likelihood.ts';
+import { memoryLink } from './link.ts';
+import { planCommit } from './plan.ts';
+import type { CommitRecord, RunRecord } from './result.ts';
+import { addsLines, applyCommit } from './stream.ts';
+import type { Stream, StreamCommit, Texts } from './stream.ts';
+import { comparedCommits, NO_TALLY } from './statistics.ts';
+import { VirtualClock } from './virtualClock.ts';
+
+export interface ReplayOptions {
+  stream: Stream;
+  modelDir: string;
+  methods: readonly MethodName[];
+  /** Runs of each method that trains; the others have nothing that a seed could change. */
+  seeds: number;
+  settings: LearnSettings;
+  /** Lines of a commit that are measured at most. */
+  maxLines: number;
+  unrelated: readonly string[];
+  onProgress?: (done: number, of: number, what: string) => void;
+  log?: (line: string) => void;
+}
+
+interface Job {
+  method: MethodName;
+  seed: number;
+}
+
+/** Start of every replay's virtual time. */
+const EPOCH = Date.UTC(2026, 0, 5, 9);
+
+/** All runs, in the order of `methods` and then of seeds; two at once where there are two cores. */
+export async function replay(options: ReplayOptions): Promise<RunRecord[]> {
+  const jobs = options.methods.flatMap((method) => Array.from({ length: trains(method) ? options.seeds : 1 }, (_, seed): Job => ({ method, seed: options.settings.seed + seed })));
+  const runs: RunRecord[] = [];
+  const lanes = Math.min(2, availableParallelism(), jobs.length);
+  const threads = Math.max(1, Math.floor(availableParallelism() / lanes));
+  let [next, done] = [0, 0];
+  const total = jobs.length * options.stream.commits.length;
+  const lane = async (): Promise<void> => {
+    for (let at = next++; at < jobs.length; at = next++) {
+      const job = jobs[at];
+      if (!job) return;
+      runs[at] = await replayOnce(job, options, threads, () => options.onProgress?.(++done, total, `${job.method}, seed ${job.seed}`));
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return runs;
+}
+
+export function trains(method: MethodName): boolean {
+  const { policyGradient, distillation, splice, supervised } = METHODS[method];
+  return policyGradient || distillation || splice || supervised;
+}
+
+async function replayOnce({ method, seed }: Job, options: ReplayOptions, threads: number, onCommit: () => void): Promise<RunRecord> {
+  const run = await Run.start({ ...options, settings: { ...options.settings, method, seed } }, threads);
+  try {
+    const texts: Texts = new Map();
+    const count = options.stream.commits.length;
+    for (const [index, commit] of options.stream.commits.entries()) {
+      if (addsLines(commit)) await run.commit(commit, texts, index < count - comparedCommits(count));
+      applyCommit(texts, commit);
+      onCommit();
+    }
+    return await run.end(method, seed);
+  } finally {
+    await run.close();
+  }
+}
+
+/** One method and seed on its way through the stream. */
+class Run {
+  readonly #records: CommitRecord[] = [];
+  readonly #taught: TaughtPlace[] = [];
+  readonly #madeAfter = new Map<number, number>();
+  #serving: number | null = null;
+  #block = '';
+
+  private constructor(
+    private readonly options: ReplayOptions,
+    private readonly home: string,
+    private readonly engine: Engine,
+    private readonly clock: VirtualClock,
+    private readonly workspace: string,
+    private daemon: Daemon,
+    private editor: ReplayEditor,
+  ) {}
+
+  static async start(options: ReplayOptions, threads: number): Promise<Run> {
+    const home = mkdtempSync(join(tmpdir(), 'hindsight-replay-'));
+    const { modelDir, settings, log } = options;
+    const engine = await startEngine({ modelDir, threads, ...(log && { log }) });
+    const clock = new VirtualClock(EPOCH);
+    const workspace = `file:///replay/${encodeURIComponent(options.stream.name)}`;
+    let run: Run | null = null;
+    // The holdout is drawn by commit: lines of one commit are of one mind.
+    const daemon = await Daemon.start({ home, modelDir, settings, clock, engine, blockOf: () => run?.block ?? '', debounceMs: 0, ...(log && { log }) });
+    await daemon.ready;
+    const { client, server } = memoryLink();
+    serveConnection(daemon, server);
+    client.listen();
+    const editor = new ReplayEditor(client, { session: 'replay', workspace, clock });
+    run = new Run(options, home, engine, clock, workspace, daemon, editor);
+    await editor.start();
+    return run;
+  }
+
+  get block(): string {
+    return this.#block;
+  }
+
+  async commit(commit: StreamCommit, texts: Texts, teachable: boolean): Promise<void> {
+    this.#block = commit.commit;
+    const developer = new Developer(this.editor, this.clock, (place) => this.daemon.promptAt(this.workspace, place));
+    const { count, places } = await developer.commit(planCommit(commit, texts, this.options.maxLines));
+    const continuations = places.map((place): Continuation => ({ ...place.prompt, text: place.rest }));
+    const nats = await logLikelihoods(this.engine, continuations, this.#adapterName());
+    if (teachable) this.#remember(commit, places, continuations, nats);
+    const learned = trains(this.options.settings.method) ? await this.editor.train() : { steps: 0, promoted: 0 };
+    const { serving, adapters } = await this.editor.adapters();
+    this.#serving = serving;
+    const bytes = places.map((place) => Buffer.byteLength(place.rest));
+    this.#records.push({
+      commit: commit.commit,
+      tally: { ...NO_TALLY, ...count, nats: sum(nats), bytes: sum(bytes) },
+      lines: places.map((place, at) => ({ path: place.path, text: place.rest, suggestion: place.suggestion?.text ?? null, nats: nats[at] ?? 0, bytes: bytes[at] ?? 0 })),
+      ...learned,
+      serving,
+    });
+    for (const { version } of adapters) if (!this.#madeAfter.has(version)) this.#madeAfter.set(version, this.#records.length);
+  }
+
+  async end(method: MethodName, seed: number): Promise<RunRecord> {
+    const { adapters } = await this.editor.adapters();
+    const last = await this.#lastAdapter();
+    const promoted = adapters.filter(({ state }) => state !== 'rejected' && state !== 'candidate');
+    await this.editor.end();
+    return {
+      method,
+      seed,
+      commits: this.#records,
+      forgettingPct: await forgetting(this.engine, this.options.unrelated, last),
+      adapterVersions: promoted.length,
+      decisions: adapters.toReversed().map(({ version, state, samples, reason }) => ({ version, state, samples, reason, after: this.#madeAfter.get(version) ?? 0 })),
+      lessons: last === null ? [] : await pickLessons(this.engine, this.#taught, last),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.daemon.stop();
+    await this.engine.close();
+    rmSync(this.home, { recursive: true, force: true });
+  }
+
+  #adapterName(): string | null {
+    return this.#serving === null ? null : `${workspaceKey(this.workspace)}/${this.#serving}`;
+  }
+
+  /** The version that serves at the end, on the engine. */
+  async #lastAdapter(): Promise<string | null> {
+    const record = this.daemon.journal.adapters(this.workspace).find(({ version }) => version === this.#serving);
+    if (!record) return null;
+    await this.engine.adapterLoad({ name: 'replay-last', dir: record.dir });
+    return 'replay-last';
+  }
+
+  #remember(commit: StreamCommit, places: readonly Place[], continuations: readonly Continuation[], nats: readonly number[]): void {
+    places.forEach((place, at) => {
+      const continuation = continuations[at];
+      if (continuation && place.suggestion && place.suggestion.text.split('\n')[0] !== place.rest) {
+        this.#taught.push({ commit: commit.commit, place, continuation, natsBefore: nats[at] ?? 0 });
+      }
+    });
+  }
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
