@@ -13,21 +13,13 @@ export interface OpenOptions {
   isa?: string;
 }
 
-/** @throws nativeMissing, badRequest, and the addon's own errors */
+/** @throws badRequest, and the addon's own errors: see nativeError */
 export async function openNative({ isa, ...options }: OpenOptions): Promise<NativeModel> {
   const known = ISAS.find((name) => name === isa);
   if (isa !== undefined && known === undefined) {
     throw new HindsightError('badRequest', { problem: `There are no kernels named ${isa}`, remedy: `Use one of ${ISAS.join(', ')}.` });
   }
-  return addon().load({ ...options, ...(known && { isa: known }) });
-}
-
-function addon(): ReturnType<typeof loadNative> {
-  try {
-    return loadNative();
-  } catch (thrown) {
-    throw new HindsightError('nativeMissing', { reason: sentence(thrown) });
-  }
+  return loadNative().load({ ...options, ...(known && { isa: known }) });
 }
 
 /** What a request was about, for the error's sentence. */
@@ -44,7 +36,7 @@ const CODES: Record<string, ErrorName> = {
   CONFIG_UNSUPPORTED: 'modelUnsupported', ARCHITECTURE_UNSUPPORTED: 'modelUnsupported', DTYPE_UNSUPPORTED: 'modelUnsupported',
   ADAPTER_MISSING: 'adapterMissing', ADAPTER_UNKNOWN: 'adapterMissing', ADAPTER_OTHER_BASE: 'adapterUnfit',
   ADAPTER_INVALID: 'adapterCorrupt', OPTIMIZER_INVALID: 'adapterCorrupt',
-  CANCELLED: 'cancelled',
+  ENGINE_NOT_BUILT: 'nativeMissing', ENGINE_UNLOADABLE: 'nativeMissing', CANCELLED: 'cancelled',
 };
 /** Files of a model and of an adapter are read by the same code. */
 const FILE_CODES = ['SAFETENSORS_CORRUPT', 'FILE_TRUNCATED', 'FILE_MISSING', 'FILE_TOO_LARGE'];
@@ -57,7 +49,7 @@ export function nativeError(thrown: unknown, subject: Subject): HindsightError {
   if (typeof code !== 'string' || !/^[A-Z_]+$/.test(code) || code === 'INTERNAL') return new HindsightError('internal', { message });
   const { problem, remedy } = parts(message);
   const name = CODES[code] ?? (FILE_CODES.includes(code) ? (subject.adapter === undefined ? 'modelCorrupt' : 'adapterCorrupt') : 'badRequest');
-  return new HindsightError(name, { problem, remedy, path: subject.dir ?? 'the model', adapter: subject.adapter ?? subject.dir ?? '(unnamed)' });
+  return new HindsightError(name, { problem, remedy, reason: problem, path: subject.dir ?? 'the model', adapter: subject.adapter ?? subject.dir ?? '(unnamed)' });
 }
 
 /** The addon writes "what is wrong: what to do." */
