@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { AdapterStore } from '../adapters/store.ts';
 import type { Clock } from '../clock.ts';
+import { snippetIds } from '../agent/completion/snippet.ts';
 import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
 import { completionVerdict } from '../reward/completion.ts';
@@ -87,10 +88,7 @@ export class Scene {
     rmSync(this.home, { recursive: true, force: true });
   }
 
-  snippetIds = async (snippet: HintSnippet): Promise<number[]> => {
-    const { ids } = await this.engine.tokenize({ texts: [`// ${snippet.path}\n${snippet.text}\n`] });
-    return ids[0] ?? [];
-  };
+  snippetIds = (snippet: HintSnippet): Promise<number[]> => snippetIds(this.engine, snippet);
 
   /** Generates greedily to the end of the line; the prompt leaves a last space to the response. */
   async turn({ id, prefix, split = 'train', block = 'b' }: Place): Promise<Turn> {
