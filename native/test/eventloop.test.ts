@@ -3,50 +3,57 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { expect, test } from 'vitest';
 import { loadNative } from '../index.ts';
+import type { LossSettings } from '../index.ts';
 import { span, TARGETS, temporaryFolder } from './models.ts';
 
 const SEED = join(import.meta.dirname, '../../testdata/models/seed');
+/** 5 ms, and the histogram's own resolution of 1 ms. */
+const BOUND_MS = 6;
+
+const ids = Int32Array.from({ length: 350 }, (_, i) => (i * 37) % 4096);
+const LOSS: LossSettings = {
+  clipLow: 0.2, clipHigh: 0.28, klBeta: 0.1, ceLambda: 1, spliceWeight: 1, pgWeight: 1, opdWeight: 1, divisor: { pg: 1, opd: 1, splice: 1, kl: 4, ce: 4 },
+};
+const batch = (count: number) => Array.from({ length: count }, () => ({ ids, temperature: 1, ce: { positions: span(250, 350) } }));
 
 test('loading, generating, scoring and training hold the event loop for less than 5 ms', async () => {
-  // On a busy machine the loop's own thread waits for a core, which is nobody's fault here. A call
-  // that blocks does so in every round, so the round with the smallest worst delay counts.
   const model = await loadNative().load({ dir: SEED, threads: 1 });
   const adapter = await model.createAdapter({ rank: 16, alpha: 32, targets: TARGETS, seed: 1 });
-  const prompt = Int32Array.from({ length: 300 }, (_, i) => (i * 37) % 4096);
-  const ids = Int32Array.from({ length: 350 }, (_, i) => (i * 37) % 4096);
-  const worst: number[] = [];
-  for (let round = 0; round < 8; round++) {
-    const delay = monitorEventLoopDelay({ resolution: 1 });
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    delay.enable();
-    const folder = temporaryFolder();
-    await Promise.all([
-      loadNative().load({ dir: SEED, threads: 1 }).then((other) => other.close()),
-      model.forwardBackward(adapter, Array.from({ length: 4 }, () => ({ ids, temperature: 1, ce: { positions: span(250, 350) } })), {
-        clipLow: 0.2, clipHigh: 0.28, klBeta: 0, ceLambda: 1, spliceWeight: 1, pgWeight: 1, opdWeight: 1, divisor: { pg: 1, opd: 1, splice: 1, kl: 1, ce: 4 },
-      }),
-      model.optimStep(adapter, { lr: 1e-4, beta1: 0.9, beta2: 0.98, eps: 1e-8, weightDecay: 0, clipNorm: 1 }),
-      model.generate({ id: 1, prompt, maxTokens: 60, temperature: 1, priority: 5 }, () => undefined),
-      model.score({ ids, positions: span(1, 350), topK: 20 }),
-      model.writeAdapter(adapter, folder, true),
-    ]);
-    delay.disable();
-    worst.push(delay.max / 1e6); console.log(delay.max / 1e6, delay.percentile(99) / 1e6);
+  const works: Record<string, () => Promise<unknown>> = {
+    load: () => loadNative().load({ dir: SEED, threads: 1 }).then((other) => other.close()),
+    train: () => model.forwardBackward(adapter, batch(3), LOSS),
+    step: () => model.optimStep(adapter, { lr: 1e-4, beta1: 0.9, beta2: 0.98, eps: 1e-8, weightDecay: 0, clipNorm: 1 }),
+    generate: () => model.generate({ id: 1, prompt: ids.subarray(0, 300), maxTokens: 60, temperature: 1 }, () => undefined),
+    score: () => model.score({ ids, positions: span(1, 350), topK: 20 }),
+    write: () => model.writeAdapter(adapter, temporaryFolder(), true),
+    close: () => loadNative().load({ dir: SEED, threads: 1 }).then((other) => Promise.allSettled([other.generate({ id: 1, prompt: ids, maxTokens: 500, temperature: 1 }), other.close()])),
+  };
+  const best: Record<string, number> = {};
+  for (const [name, work] of Object.entries(works)) {
+    // On a busy machine the loop's own thread waits for a core. A call that blocks does so every
+    // time, so the run with the smallest worst delay counts.
+    for (let run = 0; run < 12 && !((best[name] ?? Infinity) < BOUND_MS); run++) {
+      await model.clearCache();
+      const delay = monitorEventLoopDelay({ resolution: 1 });
+      delay.enable();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      delay.reset();
+      await work();
+      await new Promise((resolve) => setTimeout(resolve, 3));
+      delay.disable();
+      best[name] = Math.min(best[name] ?? Infinity, delay.max / 1e6);
+    }
   }
   model.close();
-  // The histogram's resolution of 1 ms is part of what it records.
-  expect(Math.min(...worst)).toBeLessThan(5 + 1);
+  for (const [name, worst] of Object.entries(best)) expect(worst, name).toBeLessThan(BOUND_MS);
 });
 
 test('a short request overtakes a training batch', async () => {
   const model = await loadNative().load({ dir: SEED, threads: 1 });
   const adapter = await model.createAdapter({ rank: 16, alpha: 32, targets: TARGETS, seed: 1 });
-  const ids = Int32Array.from({ length: 350 }, (_, i) => (i * 37) % 4096);
   const order: string[] = [];
   const training = model
-    .forwardBackward(adapter, Array.from({ length: 8 }, () => ({ ids, temperature: 1, ce: { positions: span(250, 350) } })), {
-      clipLow: 0.2, clipHigh: 0.28, klBeta: 0, ceLambda: 1, spliceWeight: 1, pgWeight: 1, opdWeight: 1, divisor: { pg: 1, opd: 1, splice: 1, kl: 1, ce: 8 },
-    })
+    .forwardBackward(adapter, batch(12), LOSS)
     .then(() => order.push('training'));
   await new Promise((resolve) => setTimeout(resolve, 30));
   for (let i = 0; i < 3; i++) {
@@ -60,14 +67,12 @@ test('a short request overtakes a training batch', async () => {
 
 test('yielding to requests changes no gradient', async () => {
   const model = await loadNative().load({ dir: SEED, threads: 2 });
-  const ids = Int32Array.from({ length: 200 }, (_, i) => (i * 37) % 4096);
+  const short = ids.subarray(0, 200);
   const gradientsWith = async (disturb: boolean) => {
     const adapter = await model.createAdapter({ rank: 8, alpha: 16, targets: TARGETS, seed: 1 });
     let running = true;
     const training = model
-      .forwardBackward(adapter, Array.from({ length: 4 }, () => ({ ids, temperature: 1, ce: { positions: span(100, 200) }, kl: { positions: span(100, 200) } })), {
-        clipLow: 0.2, clipHigh: 0.28, klBeta: 0.1, ceLambda: 1, spliceWeight: 1, pgWeight: 1, opdWeight: 1, divisor: { pg: 1, opd: 1, splice: 1, kl: 4, ce: 4 },
-      })
+      .forwardBackward(adapter, Array.from({ length: 4 }, () => ({ ids: short, temperature: 1, ce: { positions: span(100, 200) }, kl: { positions: span(100, 200) } })), LOSS)
       .then(() => (running = false));
     for (let i = 0; disturb && running; i++) await model.score({ ids: ids.subarray(0, 40 + (i % 100)), positions: Int32Array.of(30), adapter });
     await training;

@@ -1,4 +1,5 @@
 /** Generation, scoring and the prefix cache tell one story. Numbers refer to docs/learning.md. */
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadNative } from '../index.ts';
 import type { GenerateRequest, NativeModel } from '../index.ts';
@@ -151,28 +152,49 @@ describe('ends of a response', () => {
     expect([made.finishReason, made.tokens.length]).toEqual(['length', 5]);
   });
 
-  test('cancel ends a request within a token; tokens so far are kept', async () => {
-    const id = nextId++;
+  test('two requests in flight need two ids', async () => {
+    const same = () => model.generate({ id: 900, prompt, maxTokens: 5, temperature: 0 });
+    await expect(Promise.all([same(), same()])).rejects.toMatchObject({ code: 'REQUEST_ID_IN_USE' });
+  });
+});
+
+describe('a long request of the seed model', () => {
+  const long: GenerateRequest = { id: 1, prompt: Int32Array.from({ length: 40 }, (_, i) => i * 31), maxTokens: 1500, temperature: 2, seed: 1, priority: 1 };
+  let seed: NativeModel;
+  beforeAll(async () => {
+    seed = await loadNative().load({ dir: join(import.meta.dirname, '../../testdata/models/seed'), threads: 1 });
+  });
+  afterAll(() => seed.close());
+
+  test('is cancelled within a token, and keeps the tokens so far', async () => {
     const seen: number[] = [];
-    const request = model.generate({ id, prompt, maxTokens: 240, temperature: 1, seed: 1 }, (token) => {
+    const { finishReason, tokens } = await seed.generate({ ...long, maxTokens: 1900 }, (token) => {
       seen.push(token);
-      if (seen.length === 3) model.cancel(id);
+      if (seen.length === 3) seed.cancel(1);
     });
-    const { finishReason, tokens } = await request;
     expect(finishReason).toBe('cancelled');
-    expect(tokens.length).toBeLessThan(240);
     expect(Array.from(tokens)).toEqual(seen);
-    await expect(Promise.all([model.generate({ id: 900, prompt, maxTokens: 5, temperature: 0 }), model.generate({ id: 900, prompt, maxTokens: 5, temperature: 0 })])).rejects.toMatchObject({ code: 'REQUEST_ID_IN_USE' });
   });
 
-  test('a request of higher priority goes first, between two tokens', async () => {
+  test('is cancelled during its prefill', async () => {
+    const request = seed.generate({ ...long, prompt: Int32Array.from({ length: 1900 }, (_, i) => i) });
+    seed.cancel(1);
+    const { finishReason, tokens } = await request;
+    expect([finishReason, tokens.length]).toEqual(['cancelled', 0]);
+  });
+
+  test('lets a request of higher priority go first, between two tokens, and is not changed by it', async () => {
+    const alone = await seed.generate(long);
     const order: string[] = [];
     let urgent: Promise<unknown> | undefined;
-    await generate({ maxTokens: 200, temperature: 1, seed: 2, priority: 1 }, () => {
-      urgent ??= generate({ prompt: prompt.subarray(0, 20), maxTokens: 2, priority: 9 }).then(() => order.push('urgent'));
-    }).then(() => order.push('patient'));
+    const patient = await seed.generate(long, () => {
+      urgent ??= seed.generate({ id: 2, prompt: long.prompt, maxTokens: 2, temperature: 1, priority: 9 }).then(() => order.push('urgent'));
+    });
+    order.push('patient');
     await urgent;
     expect(order).toEqual(['urgent', 'patient']);
+    expect(patient.tokens).toEqual(alone.tokens);
+    expect(patient.logprobs).toEqual(alone.logprobs);
   });
 });
 

@@ -1,5 +1,7 @@
 #include "serve/scheduler.h"
 
+#include "kernels/cpu/thread.h"
+
 namespace hindsight {
 namespace {
 
@@ -68,6 +70,7 @@ void Scheduler::yield(int64_t priority) {
 }
 
 void Scheduler::loop() {
+  yieldToEventLoop();
   for (;;) {
     std::shared_ptr<Job> job;
     {

@@ -1,5 +1,7 @@
 #include "kernels/cpu/pool.h"
 
+#include "kernels/cpu/thread.h"
+
 namespace hindsight {
 namespace {
 
@@ -50,6 +52,7 @@ void Pool::drain(uint64_t epoch, int worker) {
 }
 
 void Pool::work(int worker) {
+  yieldToEventLoop();
   uint64_t done = 0;
   for (;;) {
     uint64_t epoch = ticket_.load(std::memory_order_acquire) >> (2 * kIndexBits);

@@ -1,0 +1,19 @@
+// Compute threads stand back behind the thread that serves the event loop: on a machine with fewer
+// free cores than threads it would otherwise wait several milliseconds for its turn.
+#pragma once
+#if defined(__linux__)
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace hindsight {
+
+inline void yieldToEventLoop() {
+#if defined(__linux__)
+  // Niceness is per thread on Linux. Failure only means the default priority.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 5);
+#endif
+}
+
+}  // namespace hindsight
