@@ -76,6 +76,7 @@ export class Scene {
   /** As a daemon that was killed and started again: nothing but the files is kept. */
   async reopen(patch: Partial<TrainerParts> = {}): Promise<void> {
     this.patch = patch;
+    await this.trainer.close();
     this.journal.close();
     ({ journal: this.journal, adapters: this.adapters, trainer: this.trainer } = this.#open());
     await this.adapters.ensureServing(WORKSPACE);

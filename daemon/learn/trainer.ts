@@ -57,13 +57,14 @@ export class Trainer {
   /** Explicit requests in progress; they go on while training is paused. */
   #drains = 0;
   #wake: (() => void)[] = [];
+  readonly #forgetEngine: () => void;
 
   constructor(parts: TrainerParts) {
     this.#parts = parts;
     this.#trainable = new Trainable(parts.engine, parts.adapters, parts.settings);
     this.#measurer = new GateMeasurer(parts.engine, parts.journal, parts.golden);
     this.#informativeness = new InformativenessRecord(parts.journal, parts.engine.model.fingerprint);
-    parts.engine.onRestart(() => this.#resumeAll());
+    this.#forgetEngine = parts.engine.onRestart(() => this.#resumeAll());
   }
 
   get paused(): boolean {
@@ -128,6 +129,7 @@ export class Trainer {
   /** Ends at the next micro-batch; the samples of the step in progress are ready again. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#forgetEngine();
     for (const cancel of this.#quiet.values()) cancel();
     this.#wakeAll();
     await this.#tail;
