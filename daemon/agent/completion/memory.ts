@@ -8,10 +8,16 @@ import type { Snippet } from './snippet.ts';
 const K1 = 1.2;
 const B = 0.75;
 
-interface Entry {
+/** A snippet with its words counted, so that it can be put into several indexes for nothing. */
+export interface Entry {
   snippet: Snippet;
-  counts: Map<string, number>;
+  counts: ReadonlyMap<string, number>;
   length: number;
+}
+
+export function entryOf(snippet: Snippet): Entry {
+  const counts = wordCounts(snippet.text);
+  return { snippet, counts, length: total(counts) };
 }
 
 export class MemoryIndex {
@@ -26,13 +32,12 @@ export class MemoryIndex {
     return this.entries.length;
   }
 
-  add(snippet: Snippet): void {
-    const counts = wordCounts(snippet.text);
-    const length = total(counts);
-    if (length === 0) return;
-    this.entries.push({ snippet, counts, length });
-    this.words += length;
-    for (const word of counts.keys()) this.documents.set(word, (this.documents.get(word) ?? 0) + 1);
+  add(snippet: Snippet | Entry): void {
+    const entry = 'counts' in snippet ? snippet : entryOf(snippet);
+    if (entry.length === 0) return;
+    this.entries.push(entry);
+    this.words += entry.length;
+    for (const word of entry.counts.keys()) this.documents.set(word, (this.documents.get(word) ?? 0) + 1);
     if (this.entries.length > this.capacity) this.removeOldest();
   }
 
