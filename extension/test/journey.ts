@@ -71,11 +71,15 @@ export const QUIET_SETTINGS: Readonly<Record<string, unknown>> = {
   'workbench.startupEditor': 'none',
   'workbench.enableExperiments': false,
   'workbench.tips.enabled': false,
+  // Pictures are of what is there, not of what is fading in.
+  'workbench.reduceMotion': 'on',
   'editor.inlineSuggest.enabled': true,
   'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
   'editor.autoClosingBrackets': 'never',
   'editor.autoClosingQuotes': 'never',
   'git.openRepositoryInParentFolders': 'never',
+  // The browser's editor saves by itself, the desktop's does not: the suites save when they mean to.
+  'files.autoSave': 'off',
   'chat.disableAIFeatures': true,
   'workbench.secondarySideBar.defaultVisibility': 'hidden',
 };

@@ -1,9 +1,16 @@
 // What `npm run test:editor` runs, in this order.
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { runToEnd } from './commandLine.ts';
+import { HindsightCli } from './hindsightCli.ts';
 import type { Journey, JourneyPlace } from './journey.ts';
 
 /** A daemon of the journey's own: its journal, its adapters, its socket. */
-const ownDaemon = (place: JourneyPlace): Record<string, string> => ({ HINDSIGHT_HOME: path.join(place.folder, 'home') });
+const homeOf = (place: JourneyPlace): string => path.join(place.folder, 'home');
+const ownDaemon = (place: JourneyPlace): Record<string, string> => ({ HINDSIGHT_HOME: homeOf(place) });
+
+/** The suites run what the sources say, not what was built last. */
+const buildExtension = (place: JourneyPlace): Promise<void> => runToEnd(process.execPath, ['esbuild.config.mjs'], { cwd: place.root });
 
 export const JOURNEYS: readonly Journey[] = [
   {
@@ -18,7 +25,33 @@ export const JOURNEYS: readonly Journey[] = [
     name: 'untrusted',
     extension: '.',
     trust: 'withheld',
+    arrange: buildExtension,
     env: ownDaemon,
     launches: [{ suite: 'untrusted', timeoutMs: 120_000 }],
   },
+  {
+    name: 'journey',
+    extension: '.',
+    arrange: buildExtension,
+    env: ownDaemon,
+    launches: [
+      { suite: 'journey', timeoutMs: 600_000 },
+      { suite: 'restart', timeoutMs: 240_000, before: killDaemon },
+    ],
+    cleanUp: endDaemon,
+  },
 ];
+
+async function daemonPid(place: JourneyPlace): Promise<number> {
+  return (await new HindsightCli(place.root, homeOf(place)).status(pathToFileURL(place.workspace).href)).daemon.pid;
+}
+
+async function killDaemon(place: JourneyPlace): Promise<void> {
+  process.kill(await daemonPid(place), 'SIGKILL');
+}
+
+/** The daemon outlives the window on purpose; a test must not leave one behind. */
+async function endDaemon(place: JourneyPlace): Promise<void> {
+  const pid = await daemonPid(place).catch(() => undefined);
+  if (pid !== undefined) process.kill(pid, 'SIGTERM');
+}

@@ -11,10 +11,13 @@ import { isPassed, makePlace, type EditorUnderTest, type Journey, type JourneyPl
 import { JOURNEYS } from './journeys.ts';
 import { prepareEditor } from './prepare.ts';
 
-const USAGE = `usage: npm run test:editor -- [JOURNEY…] [--prepare] [--desktop]
+const USAGE = `usage: npm run test:editor -- [JOURNEY…] [--prepare] [--desktop] [--pictures]
   JOURNEY    only these (${JOURNEYS.map((each) => each.name).join(', ')}); all when none is named
   --prepare  prepare the editor and stop
+  --pictures write the documentation's pictures to docs/images/ (otherwise they stay in the cache)
   --desktop  download a desktop VS Code and run there; HINDSIGHT_VSCODE=PATH uses an installed one`;
+
+const FLAGS = ['--prepare', '--desktop', '--pictures'];
 
 const say = (line: string): void => void process.stdout.write(`[editor] ${line}\n`);
 
@@ -22,7 +25,7 @@ const say = (line: string): void => void process.stdout.write(`[editor] ${line}\
 export async function main(root: string, args: readonly string[]): Promise<number> {
   const wanted = args.filter((arg) => !arg.startsWith('--'));
   const flags = new Set(args.filter((arg) => arg.startsWith('--')));
-  const unknown = [...wanted.filter((name) => !JOURNEYS.some((each) => each.name === name)), ...[...flags].filter((flag) => flag !== '--prepare' && flag !== '--desktop')];
+  const unknown = [...wanted.filter((name) => !JOURNEYS.some((each) => each.name === name)), ...[...flags].filter((flag) => !FLAGS.includes(flag))];
   if (unknown.length > 0) {
     process.stderr.write(`unknown: ${unknown.join(', ')}\n${USAGE}\n`);
     return 2;
@@ -31,10 +34,11 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
   const editor = await chooseEditor(cache, flags.has('--desktop'));
   if (flags.has('--prepare')) return 0;
   say(`running in ${editor.description}`);
+  const pictures = flags.has('--pictures') ? path.join(root, 'docs/images') : path.join(cache, 'pictures');
   const total = { passed: 0, failed: 0 };
   for (const journey of JOURNEYS) {
     if (wanted.length > 0 && !wanted.includes(journey.name)) continue;
-    const { passed, failed } = await runJourney(root, cache, editor, journey);
+    const { passed, failed } = await runJourney({ root, cache, editor, pictures }, journey);
     total.passed += passed;
     total.failed += failed;
   }
@@ -59,18 +63,25 @@ interface Tally {
   readonly failed: number;
 }
 
-async function runJourney(root: string, cache: string, editor: EditorUnderTest, journey: Journey): Promise<Tally> {
+interface Run {
+  readonly root: string;
+  readonly cache: string;
+  readonly editor: EditorUnderTest;
+  readonly pictures: string;
+}
+
+async function runJourney(run: Run, journey: Journey): Promise<Tally> {
   const started = Date.now();
   let passed = 0;
-  const place = await makePlace(root, await mkdtemp(path.join(os.tmpdir(), `hindsight-${journey.name}-`)));
-  const stopOnSignal = (): void => void editor.stop().then(() => process.exit(130));
+  const place = await makePlace(run.root, await mkdtemp(path.join(os.tmpdir(), `hindsight-${journey.name}-`)));
+  const stopOnSignal = (): void => void run.editor.stop().then(() => process.exit(130));
   process.once('SIGINT', stopOnSignal).once('SIGTERM', stopOnSignal);
   try {
     await journey.arrange?.(place);
     for (const [index, launch] of journey.launches.entries()) {
       say(`${journey.name} ${index + 1}/${journey.launches.length}: ${launch.suite}`);
       await launch.before?.(place);
-      const result = await runLaunch(root, cache, editor, journey, launch, index + 1, place);
+      const result = await runLaunch(run, journey, launch, index + 1, place);
       passed += result.passes;
       if (!isPassed(result)) throw new SuiteFailure(launch.suite, result);
     }
@@ -95,7 +106,7 @@ class SuiteFailure extends Error {
   }
 }
 
-async function runLaunch(root: string, cache: string, editor: EditorUnderTest, journey: Journey, launch: Launch, number: number, place: JourneyPlace): Promise<SuiteResult> {
+async function runLaunch({ root, cache, editor, pictures }: Run, journey: Journey, launch: Launch, number: number, place: JourneyPlace): Promise<SuiteResult> {
   const suiteFolder = await bundleSuite(root, cache, launch.suite);
   const result = path.join(place.logs, `${number}-${launch.suite}.json`);
   const output = path.join(place.logs, `${number}-${launch.suite}.out`);
@@ -106,6 +117,7 @@ async function runLaunch(root: string, cache: string, editor: EditorUnderTest, j
     [TEST_ENV.output]: output,
     [TEST_ENV.launch]: String(number),
     [TEST_ENV.root]: root,
+    [TEST_ENV.pictures]: pictures,
   };
   try {
     await editor.launch({ place, extension: path.join(root, journey.extension), suiteFolder, env, settings: journey.settings ?? {}, trust: journey.trust ?? 'given', timeoutMs: launch.timeoutMs });

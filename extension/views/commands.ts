@@ -8,6 +8,7 @@ import { COMMANDS } from './commandIds.ts';
 import type { LearningView } from './learning.ts';
 import { showMenu } from './menu.ts';
 import type { StatusBar } from './statusBar.ts';
+import { count } from './statusText.ts';
 
 /** Training on everything that waits can take long on a small machine. */
 const LEARN_NOW_SECONDS = 1800;
@@ -58,8 +59,4 @@ async function learnNow(place: CommandPlace): Promise<void> {
 async function rollBack(connection: DaemonConnection, workspace: string): Promise<void> {
   const { serving } = await connection.request(adapterRollback, { workspace });
   void vscode.window.showInformationMessage(serving === null ? 'Hindsight serves the base model again.' : `Hindsight serves version ${serving} again.`);
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

@@ -2,6 +2,7 @@
 import * as vscode from 'vscode';
 import type { Status } from '../../protocol/editor.ts';
 import { COMMANDS } from './commandIds.ts';
+import { count } from './statusText.ts';
 
 interface Entry extends vscode.QuickPickItem {
   readonly command: string;
@@ -21,8 +22,8 @@ function entries(status: Status | undefined): Entry[] {
   const training: Entry =
     status.state === 'paused' ? { label: '$(debug-start) Resume Learning', command: COMMANDS.resumeLearning } : { label: '$(debug-pause) Pause Learning', command: COMMANDS.pauseLearning };
   return [
-    { label: '$(book) Show Learning', description: `${status.pipe.steps} training steps`, command: COMMANDS.showLearning },
-    { label: '$(mortar-board) Learn Now', description: `${status.pipe.samplesReady} lessons waiting`, command: COMMANDS.learnNow },
+    { label: '$(book) Show Learning', description: count(status.pipe.steps, 'training step'), command: COMMANDS.showLearning },
+    { label: '$(mortar-board) Learn Now', description: `${count(status.pipe.samplesReady, 'lesson')} waiting`, command: COMMANDS.learnNow },
     training,
     ...(status.adapter === null ? [] : [{ label: '$(discard) Roll Back', description: `version ${status.adapter} serves now`, command: COMMANDS.rollBack }]),
     ...always,

@@ -47,11 +47,16 @@ function details(status: Status | undefined): string[] {
   const { pipe, model } = status;
   return [
     model === null ? '' : `Model ${model.name} on ${model.device}${status.adapter === null ? ', nothing learned yet' : `, version ${status.adapter}`}`,
-    `${pipe.turnsClosed} suggestions judged, ${pipe.samplesReady} lessons waiting, ${pipe.steps} training steps`,
+    `${count(pipe.turnsClosed, 'suggestion')} answered, ${count(pipe.samplesReady, 'lesson')} waiting, ${count(pipe.steps, 'training step')}`,
   ];
 }
 
 function consentLine(consent: ConsentState): string {
   if (consent === 'granted') return '';
   return consent === 'refused' ? 'Does not learn from this workspace' : 'Does not learn from this workspace until you choose';
+}
+
+/** "1 lesson", "2 lessons". */
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

@@ -23,8 +23,10 @@ export const TEST_ENV = {
   output: 'HINDSIGHT_TEST_OUTPUT',
   /** Which launch of a journey this is, counted from 1. */
   launch: 'HINDSIGHT_TEST_LAUNCH',
-  /** The repository's root, for fixtures and for docs/images. */
+  /** The repository's root. */
   root: 'HINDSIGHT_TEST_ROOT',
+  /** The folder for pictures. */
+  pictures: 'HINDSIGHT_TEST_PICTURES',
 } as const;
 
 /** What a suite writes when it has run: an editor's exit code 0 alone proves nothing. */

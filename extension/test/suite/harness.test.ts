@@ -1,10 +1,8 @@
 // Proves the harness itself: a real workbench, real keys, a real screenshot, and an API surface no wider than a user's.
 import assert from 'node:assert/strict';
-import { mkdirSync, statSync } from 'node:fs';
-import path from 'node:path';
+import { statSync } from 'node:fs';
 import * as vscode from 'vscode';
-import { TEST_ENV } from '../driver/commands.ts';
-import { eventually, goToEndOfLine, openFile, user } from './user.ts';
+import { eventually, goToEndOfLine, openFile, picture, user } from './user.ts';
 
 const GHOST = ' + right;';
 
@@ -39,16 +37,10 @@ suite('harness', () => {
     await user.type('return left');
     await user.waitFor('.ghost-text-decoration, .ghost-text-decoration-preview');
     assert.match(document.lineAt(1).text, /return left$/, 'ghost text is not in the document before it is accepted');
-    const picture = path.join(cacheFolder(), 'harness-ghost-text.png');
-    await user.screenshot(picture);
-    assert.ok(statSync(picture).size > 10_000);
+    const file = picture('harness-ghost-text.png');
+    await user.screenshot(file);
+    assert.ok(statSync(file).size > 10_000);
     await user.press('Tab');
     await eventually('the ghost text is in the document', () => document.lineAt(1).text === `  return left${GHOST}` || undefined);
   });
 });
-
-function cacheFolder(): string {
-  const folder = path.join(process.env[TEST_ENV.root] ?? '', '.cache/editor/pictures');
-  mkdirSync(folder, { recursive: true });
-  return folder;
-}

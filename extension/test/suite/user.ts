@@ -1,5 +1,7 @@
 // The person at the keyboard, as a suite sees them: every call is a real event in the workbench's page.
 import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
 import * as vscode from 'vscode';
 import { TEST_ENV, type UserAction, type UserActionAnswer } from '../driver/commands.ts';
 
@@ -23,6 +25,13 @@ export const user = {
   screenshot: (file: string, selector?: string) => ask(selector === undefined ? { do: 'screenshot', file } : { do: 'screenshot', file, selector }),
   reloadWindow: () => ask({ do: 'reload' }),
 };
+
+/** Where a picture goes: the documentation's are taken by the suite that shows that they are true. */
+export function picture(name: string): string {
+  const folder = process.env[TEST_ENV.pictures] ?? '';
+  mkdirSync(folder, { recursive: true });
+  return path.join(folder, name);
+}
 
 export function workspaceFolder(): vscode.WorkspaceFolder {
   const folder = vscode.workspace.workspaceFolders?.[0];

@@ -1,0 +1,132 @@
+// The main job in a real editor: consent, ghost text, Tab, what became of it in the journal, a killed daemon,
+// a training step, and the new version under the agent.
+import assert from 'node:assert/strict';
+import * as vscode from 'vscode';
+import { cli, noPopupCame, openNotifications, remember, STATUS_ITEM, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
+import { eventually, openFile, picture, user, workspaceFolder } from './user.ts';
+
+/** A step needs this many lessons; a fifth of the files is held out, so more files than that are worked in. */
+const LESSONS = 4;
+const MOST_FILES = 14;
+
+suite('journey', () => {
+  let acceptedTurn = '';
+  let partialTurn = '';
+
+  test('nothing is recorded before the owner has chosen', async () => {
+    await untilServing();
+    await statusBarShows(/Hindsight/);
+    const document = await openFile('before.ts', '');
+    await user.waitFor('.monaco-editor.focused');
+    await user.type('const beforeTheChoice = 1;');
+    await eventually('the text is there', () => document.getText().includes('beforeTheChoice') || undefined);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    assert.equal(await cli.signals(), 0);
+    assert.equal((await cli.turns()).length, 0);
+    assert.equal((await cli.status(workspaceUri())).consent, 'unknown');
+  });
+
+  test('the question is asked beside the work, and the daemon records the answer', async () => {
+    await openNotifications();
+    await user.screenshot(picture('consent.png'));
+    await user.clickText('Learn from this workspace');
+    await eventually('the daemon knows', async () => ((await cli.status(workspaceUri())).consent === 'granted' ? true : undefined));
+  });
+
+  test('ghost text, Tab, and the turn in the journal with its tokens and its version', async () => {
+    const document = await typeUntilGhostText('accepted.ts');
+    await user.screenshot(picture('ghost-text.png'));
+    const before = document.getText();
+    await user.press('Tab');
+    await eventually('the ghost text is in the document', () => document.getText().length > before.length || undefined);
+    const accepted = document.getText().slice(before.length);
+    const { turn } = await eventually('the turn is in the journal', async () => (await cli.turns()).find((each) => each.turn.uri.endsWith('accepted.ts') && each.turn.shownText === accepted));
+    acceptedTurn = turn.id;
+    assert.ok(turn.promptIds.length > 0 && turn.responseIds.length > 0);
+    assert.equal(turn.logprobs.length, turn.responseIds.length);
+    assert.equal(turn.adapter, null, 'nothing was learned yet: the base model spoke');
+    await noPopupCame();
+  });
+
+  test('a part of the ghost text, word by word', async () => {
+    const document = await typeUntilGhostText('partial.ts');
+    const before = document.getText();
+    await user.press('Control+ArrowRight');
+    const part = await eventually('a word is in the document', () => document.getText().slice(before.length) || undefined);
+    await user.type(' ?? quagga;');
+    await eventually('the rest is typed', () => document.getText().includes('quagga') || undefined);
+    const { turn } = await eventually('its turn', async () =>
+      (await cli.turns()).find((each) => each.turn.uri.endsWith('partial.ts') && each.turn.shownText.startsWith(part) && each.turn.shownText.length > part.length),
+    );
+    partialTurn = turn.id;
+  });
+
+  test('a daemon killed while typing loses no signal, and comes back by itself', async () => {
+    const document = await openFile('killed.ts', '');
+    await user.waitFor('.monaco-editor.focused');
+    await user.type('const steady = 1;\n');
+    const settled = await settledSignals();
+    let events = 0;
+    const counting = vscode.workspace.onDidChangeTextDocument((event) => {
+      if (event.contentChanges.length > 0 && event.document.uri.toString().startsWith(workspaceFolder().uri.toString())) events += 1;
+    });
+    const { pid } = (await cli.status(workspaceUri())).daemon;
+    process.kill(pid, 'SIGKILL');
+    await user.type('// typed while nobody was there\n', 15);
+    await eventually('the text is there', () => document.getText().includes('nobody was there') || undefined);
+    await untilServing();
+    assert.notEqual((await cli.status(workspaceUri())).daemon.pid, pid);
+    const after = await settledSignals();
+    counting.dispose();
+    assert.ok(events > 20, `${events} events`);
+    assert.equal(after - settled, events, 'each change event is one signal in the journal, once');
+    assert.deepEqual((await cli.verify()).problems, []);
+    await noPopupCame();
+  });
+
+  test('what the developer writes instead becomes lessons, a step, and a version that serves', async function () {
+    this.timeout(400_000);
+    for (let file = 0; file < MOST_FILES && (await readyLessons()) < LESSONS; file += 1) {
+      await typeUntilGhostText(`lesson${file}.ts`, file);
+      await user.type(`zebra${file} = quagga(${file});\n`);
+      await eventually('the answer to the suggestion is in the journal', async () =>
+        (await cli.turns()).some((each) => each.turn.uri.endsWith(`lesson${file}.ts`) && each.nextState !== null) || undefined,
+      );
+    }
+    assert.ok((await readyLessons()) >= LESSONS, `${await readyLessons()} lessons`);
+    assert.ok((await cli.turns()).some((each) => each.nextState?.outcome === 'diverged'), 'what was typed instead is seen as a rejection');
+    await user.click(STATUS_ITEM);
+    await user.waitFor('.quick-input-widget .quick-input-list .monaco-list-row');
+    await user.type('Learn Now');
+    await user.press('Enter');
+    await statusBarShows(/Hindsight v\d+/, 240_000);
+    const { adapter, pipe } = await cli.status(workspaceUri());
+    assert.ok(adapter !== null && pipe.steps >= 1 && pipe.samplesConsumed >= LESSONS);
+    await user.click(STATUS_ITEM);
+    await user.waitFor('.quick-input-widget .quick-input-list .monaco-list-row');
+    await user.screenshot(picture('status-bar.png'));
+    await user.press('Escape');
+
+    await typeUntilGhostText('after.ts');
+    const next = await eventually('the next suggestion is of the new version', async () =>
+      (await cli.turns()).find((each) => each.turn.uri.endsWith('after.ts') && each.turn.adapter === adapter),
+    );
+    remember({ session: next.turn.session, acceptedTurn, partialTurn, version: adapter, signals: await settledSignals() });
+  });
+});
+
+async function readyLessons(): Promise<number> {
+  return (await cli.status(workspaceUri())).pipe.samplesReady;
+}
+
+/** The number of signals once it no longer grows. */
+async function settledSignals(): Promise<number> {
+  let last = -1;
+  return eventually('all signals are delivered', async () => {
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    const now = await cli.signals();
+    if (now === last) return now;
+    last = now;
+    return undefined;
+  }, 30_000);
+}

@@ -1,0 +1,89 @@
+// What the journey's suites share: the product's home, its command line, its item in the status bar.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type * as vscode from 'vscode';
+import { TEST_ENV } from '../driver/commands.ts';
+import { HindsightCli } from '../hindsightCli.ts';
+import { eventually, openFile, user, workspaceFolder } from './user.ts';
+
+export const STATUS_ITEM = '.statusbar-item[id="hindsight.hindsight.hindsight.status"]';
+export const GHOST_TEXT = '.ghost-text-decoration, .ghost-text-decoration-preview, .suggest-preview-text';
+
+export const root = process.env[TEST_ENV.root] ?? '';
+export const home = process.env['HINDSIGHT_HOME'] ?? '';
+export const cli = new HindsightCli(root, home);
+export const workspaceUri = (): string => workspaceFolder().uri.toString();
+
+/** What one launch leaves for the next to check. */
+export interface Remembered {
+  readonly session: string;
+  readonly acceptedTurn: string;
+  readonly partialTurn: string;
+  readonly version: number;
+  readonly signals: number;
+}
+const memoryFile = path.join(home, '..', 'remembered.json');
+export const remember = (facts: Remembered): void => writeFileSync(memoryFile, JSON.stringify(facts));
+export const remembered = (): Remembered => JSON.parse(readFileSync(memoryFile, 'utf8')) as Remembered;
+
+export async function untilServing(): Promise<void> {
+  await eventually('the daemon serves', async () => ((await cli.status(workspaceUri())).state === 'serving' ? true : undefined), 90_000);
+}
+
+export async function statusBarShows(text: RegExp, deadlineMs = 30_000): Promise<void> {
+  let last = '';
+  try {
+    await eventually(`the status bar shows ${text}`, async () => {
+      last = await user.read(STATUS_ITEM);
+      return text.test(last) ? true : undefined;
+    }, deadlineMs);
+  } catch (error) {
+    throw new Error(`${error instanceof Error ? error.message : String(error)}; it shows ${JSON.stringify(last)}`);
+  }
+}
+
+/** Lines that a TypeScript model has something to say to, one after another until it says it. */
+const STARTS = [
+  'export function add(left: number, right: number): number {\nreturn ',
+  'import * as path from ',
+  'for (let i = 0; i < items.length; ',
+  'export class Store {\nprivate readonly items: ',
+  'const result = await ',
+  'if (value === undefined) ',
+];
+
+/** Opens a file and types until there is ghost text.
+ *  @param first  with which start to begin, so that several files differ */
+export async function typeUntilGhostText(name: string, first = 0): Promise<vscode.TextDocument> {
+  const document = await openFile(name, '// A file of the journey.\n');
+  await user.waitFor('.monaco-editor.focused');
+  await user.press('Control+End');
+  for (let attempt = 0; attempt < STARTS.length; attempt += 1) {
+    await user.type(STARTS[(first + attempt) % STARTS.length] ?? '');
+    if (await isThere(GHOST_TEXT, 4000)) return document;
+    await user.press('Escape');
+    await user.press('Enter');
+  }
+  throw new Error('the model said nothing to any of the starts');
+}
+
+async function isThere(selector: string, deadlineMs: number): Promise<boolean> {
+  try {
+    await user.waitFor(selector, deadlineMs);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The consent question waits among the notifications: the test driver's editor shows no toasts. */
+export async function openNotifications(): Promise<void> {
+  await user.click('[id="status.notifications"]');
+  await user.waitFor('.notifications-center .notifications-list-container');
+}
+
+/** Of all notifications only the bell tells: its label counts them. */
+export async function noPopupCame(): Promise<void> {
+  assert.match(await user.read('[id="status.notifications"]'), /\bNo\b.*notifications/i);
+}
