@@ -11,7 +11,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 export type Architecture = 'llama' | 'qwen2' | 'qwen3';
-/** Storage type of the frozen weights in memory; the arithmetic accumulates in fp32. */
+/** Storage type of the frozen weights in memory; the arithmetic accumulates in fp32. Only `fp32` is
+ *  built so far; the others are refused with DTYPE_UNSUPPORTED. */
 export type Dtype = 'fp32' | 'bf16' | 'int8';
 /** Kernel family. `reference` is the plain path that every other one is tested against. */
 export type Isa = 'reference' | 'portable' | 'avx2' | 'avx512';
@@ -40,8 +41,12 @@ export interface ModelInfo {
 export interface LoadOptions {
   dir: string;
   dtype?: Dtype;
+  /** Default: the cores this process may use. */
   threads?: number;
+  /** Default: the fastest this processor has. */
   isa?: Isa;
+  /** Memory bound of the prefix cache; default 256 MiB. */
+  cacheBytes?: number;
 }
 
 export interface GenerateRequest {
@@ -54,7 +59,7 @@ export interface GenerateRequest {
   logprobTemperature?: number;
   topK?: number;
   topP?: number;
-  /** Same seed, adapter and thread count give the same tokens. */
+  /** Same seed and adapter give the same tokens, on any number of threads. */
   seed?: number;
   /** Token ids that end the response; the end token is part of `tokens`. */
   stopIds?: Int32Array;
@@ -185,9 +190,13 @@ export interface NativeModel {
   cancel(id: number): void;
   score(request: ScoreRequest): Promise<ScoreResult>;
 
-  /** Adapters are numbered handles, > 0. A handle that is training may not serve; `clone` a copy to serve it. */
+  /** Adapters are numbered handles, > 0. Calls on one handle keep their order: a step waits for the
+   *  requests it would change and holds up later ones, so a handle that trains should not serve
+   *  users; `cloneAdapter` makes an independent copy to serve. */
   createAdapter(config: AdapterConfig): Promise<number>;
-  /** Reads a PEFT folder; `optimizer.safetensors` beside it restores AdamW's moments if `training`. */
+  /** Reads a PEFT folder; `optimizer.safetensors` beside it restores AdamW's moments if `training`.
+   *  Read and written again it is the same adapter, configuration byte for byte; fp16 and bf16
+   *  tensors keep their type until a step has changed them, and are F32 from then on. */
   loadAdapter(dir: string, training?: boolean): Promise<number>;
   /** Writes PEFT files (and, if asked, optimizer state) into an existing empty folder; fsynced. */
   writeAdapter(adapter: number, dir: string, optimizer?: boolean): Promise<void>;
@@ -195,7 +204,8 @@ export interface NativeModel {
   deleteAdapter(adapter: number): Promise<void>;
   adapterTensors(adapter: number): Promise<Tensor[]>;
 
-  /** Adds to the adapter's gradient buffer. */
+  /** Adds to the adapter's gradient buffer. All sequences are checked before the first is computed.
+   *  Runs at the lowest priority: between two layers every waiting request goes first. */
   forwardBackward(adapter: number, sequences: TrainSequence[], settings: LossSettings): Promise<ForwardBackwardResult>;
   gradients(adapter: number): Promise<Tensor[]>;
   setGradients(adapter: number, gradients: Tensor[]): Promise<void>;
@@ -203,7 +213,7 @@ export interface NativeModel {
   /** Clips, takes one AdamW step, zeroes the gradients. @returns the norm before clipping. */
   optimStep(adapter: number, settings: AdamW): Promise<{ gradNorm: number; step: number }>;
 
-  /** Drops every cached prefix (tests compare cold against warm). */
+  /** Drops every cached prefix. Cold and warm give the same logits, bit for bit. */
   clearCache(): Promise<void>;
   metrics(): { cacheTokens: number; cacheBytes: number; queued: number; peakRssBytes: number };
   close(): void;

@@ -72,6 +72,20 @@ describe('prefix cache (20)', () => {
     expect((await generate({ prompt: longer })).tokens).toEqual(second.tokens);
   });
 
+  test('the memory bound holds, and the least recently used prefix goes first', async () => {
+    const page = 2 * shape.layers * shape.kvHeads * shape.headDim * 32 * 4;
+    const small = await loadNative().load({ dir, threads: 1, cacheBytes: 10 * page });
+    const run = (seed: number) => small.generate({ id: 1, prompt: randomIds(shape, 100, seed), maxTokens: 1, temperature: 0 });
+    await run(1);
+    await run(2);
+    expect((await run(1)).cachedTokens).toBe(99);
+    await run(3);
+    expect(small.metrics().cacheBytes).toBeLessThanOrEqual(10 * page);
+    expect((await run(1)).cachedTokens).toBeGreaterThan(32);
+    expect((await run(2)).cachedTokens).toBeLessThan(99);
+    small.close();
+  });
+
   test('an adapter does not see the base model\'s cache', async () => {
     await generate();
     expect((await generate({ adapter: await model.cloneAdapter(adapter) })).cachedTokens).toBe(0);

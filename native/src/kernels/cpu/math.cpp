@@ -7,6 +7,9 @@ namespace {
 
 /// Multiply-adds below which a loop stays on the calling thread: waking a worker costs about 5 us.
 constexpr double kParallelWork = 400e3;
+/// The same for decode, whose loops are many and short: a worker that has lost its core to another
+/// program holds up the token for milliseconds, which a small loop can never win back.
+constexpr double kParallelDecode = 4e6;
 
 int panels(const Ops& ops, int n) { return (n + ops.panel - 1) / ops.panel; }
 
@@ -97,7 +100,7 @@ void Math::linear(Rows& x, const PackedWeight& w, const PackedLora* lora, float*
   g.ldy = w.n;
   const int columns = panels(ops_, w.n);
   const double work = static_cast<double>(g.m) * g.n * g.k;
-  const bool alone = threads() == 1 || work < kParallelWork;
+  const bool alone = threads() == 1 || work < (g.m <= kSmallRows ? kParallelDecode : kParallelWork);
   if (g.m <= kSmallRows) {
     if (alone) ops_.linearSmall(g, 0, columns);
     else {
