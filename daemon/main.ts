@@ -1,16 +1,28 @@
 /** `hindsight`: the command line. Each command is one file of daemon/commands/ that registers itself. */
 import { Command } from 'commander';
-import { registerBench } from './commands/bench.ts';
-import { registerEngine } from './commands/engine.ts';
-import { registerModel } from './commands/model.ts';
 import { toHindsightError } from '../protocol/errors.ts';
+import { registerAdapters } from './commands/adapters.ts';
+import { registerBench } from './commands/bench.ts';
+import { registerDoctor } from './commands/doctor.ts';
+import { registerEngine } from './commands/engine.ts';
+import { registerJournal } from './commands/journal.ts';
+import { registerModel } from './commands/model.ts';
+import { registerServe } from './commands/serve.ts';
+import { registerStatus } from './commands/status.ts';
+import { registerStop } from './commands/stop.ts';
 
 const hindsight = new Command('hindsight')
   .description('A coding agent trained on your machine by what you do next.')
   .showHelpAfterError()
   .enablePositionalOptions();
 
+registerServe(hindsight);
+registerStop(hindsight);
+registerStatus(hindsight);
 registerModel(hindsight);
+registerAdapters(hindsight);
+registerJournal(hindsight);
+registerDoctor(hindsight);
 registerEngine(hindsight);
 registerBench(hindsight);
 

@@ -20,7 +20,7 @@ let clock: VirtualClock;
 let intake: Intake;
 let made: string[];
 
-const fresh = (): Intake => new Intake(journal, DEFAULT_SETTINGS, clock, (workspace) => made.push(workspace));
+const fresh = (): Intake => new Intake(journal, DEFAULT_SETTINGS, clock, { onSamples: (workspace) => made.push(workspace) });
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'hindsight-intake-'));

@@ -31,6 +31,20 @@ export interface Batch {
   signals: readonly Signal[];
 }
 
+/** Told after the transaction. */
+export interface IntakeListeners {
+  onSamples: (workspace: string) => void;
+  onClosed?: (turn: Turn, next: NextState) => void;
+}
+
+interface Judged {
+  turn: Turn;
+  next: NextState;
+  /** A verdict or a hint came of it. */
+  taught: boolean;
+  sample: number | null;
+}
+
 interface Live {
   tracker: CompletionTracker;
   /** By the daemon's clock. */
@@ -40,13 +54,13 @@ interface Live {
 export class Intake {
   /** Sessions whose window is there; the state of the others is in the journal. */
   readonly #live = new Map<string, Live>();
+  readonly #lessons = new Map<string, number>();
 
-  /** @param onSamples told after the transaction that made some ready */
   constructor(
     private readonly journal: Journal,
     private readonly settings: LearnSettings,
     private readonly clock: Clock,
-    private readonly onSamples: (workspace: string) => void,
+    private readonly listeners: IntakeListeners,
   ) {}
 
   /** @returns the largest number of the session that is on disk
@@ -86,8 +100,9 @@ export class Intake {
     for (const session of this.journal.idleSessions(now - SESSION_IDLE_MS)) this.#endSession(session);
   }
 
-  get openTurns(): number {
-    return [...this.#live.values()].reduce((sum, live) => sum + live.tracker.open, 0);
+  /** Verdicts and hints of a workspace since this daemon started. */
+  lessons(workspace: string): number {
+    return this.#lessons.get(workspace) ?? 0;
   }
 
   /** The window is gone; what it spooled may still come, so time closes nothing of it but idleness. */
@@ -118,12 +133,12 @@ export class Intake {
   /** The one transaction: capture advances, and what it closed is judged. */
   #commit(session: string, advance: (tracker: CompletionTracker) => NextState[], arrivedAt = this.clock.now()): void {
     const live = this.#live.get(session) ?? { tracker: this.#restore(session), arrivedAt };
-    const made = new Set<string>();
+    const judged: Judged[] = [];
     try {
       this.journal.transaction(() => {
         for (const next of advance(live.tracker)) {
-          const workspace = this.#judge(next);
-          if (workspace !== null) made.add(workspace);
+          const one = this.#judge(next);
+          if (one !== null) judged.push(one);
         }
         for (const state of live.tracker.changed()) this.journal.saveTracking(state.turn, JSON.stringify(state));
       });
@@ -133,14 +148,21 @@ export class Intake {
       throw thrown;
     }
     this.#live.set(session, { ...live, arrivedAt });
-    for (const workspace of made) this.onSamples(workspace);
+    this.#announce(judged);
   }
 
-  /** @returns the workspace that got a sample, if it did */
-  #judge(next: NextState): string | null {
+  #announce(judged: readonly Judged[]): void {
+    for (const { turn, next, taught } of judged) {
+      if (taught) this.#lessons.set(turn.workspace, this.lessons(turn.workspace) + 1);
+      this.listeners.onClosed?.(turn, next);
+    }
+    for (const workspace of new Set(judged.flatMap((one) => (one.sample === null ? [] : one.turn.workspace)))) this.listeners.onSamples(workspace);
+  }
+
+  /** @returns null for a turn that was forgotten, or closed before */
+  #judge(next: NextState): Judged | null {
     const { journal, settings } = this;
     const turn = journal.turn(next.turn);
-    // A turn that was forgotten meanwhile.
     if (turn === null || !journal.closeTurn(next)) return null;
     const verdict = completionVerdict(turn, next, settings, next.decidedAt);
     if (verdict !== null) journal.insertVerdict(verdict);
@@ -149,9 +171,8 @@ export class Intake {
     const baselines = readBaselines(journal, turn.workspace);
     const routed = route(verdict, hints, turn, next, METHODS[settings.method], baselines);
     if (verdict !== null) writeBaselines(journal, turn.workspace, observe(baselines, turn, verdict, next));
-    if (routed === null) return null;
-    journal.insertSample({ turn: turn.id, workspace: turn.workspace, version: turn.adapter ?? 0, ...routed });
-    return turn.workspace;
+    const sample = routed && journal.insertSample({ turn: turn.id, workspace: turn.workspace, version: turn.adapter ?? 0, ...routed });
+    return { turn, next, taught: verdict !== null || hints.length > 0, sample };
   }
 
   #restore(session: string): CompletionTracker {

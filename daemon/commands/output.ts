@@ -1,0 +1,33 @@
+/** What every command does alike: facts as JSON or text on stdout, everything else on stderr. */
+import { writeFileSync } from 'node:fs';
+import type { Command } from 'commander';
+
+export interface JsonOption {
+  /** A file, or `-` for stdout. */
+  json?: string;
+}
+
+export function withJson(command: Command): Command {
+  return command.option('--json <file>', 'write the facts as one JSON object; - writes them to stdout and everything else to stderr');
+}
+
+/** With `--json -` stdout has exactly one JSON object; otherwise it has the text. */
+export function print(facts: object, text: string, { json }: JsonOption): void {
+  const object = `${JSON.stringify(facts, null, 2)}\n`;
+  if (json === '-') {
+    process.stdout.write(object);
+    return;
+  }
+  if (json !== undefined) writeFileSync(json, object);
+  process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+}
+
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Columns padded to their widest cell; numbers are the caller's to format. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
+}

@@ -1,0 +1,84 @@
+/** `hindsight serve`: the daemon. */
+import { appendFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { HindsightError } from '../../protocol/errors.ts';
+import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
+import type { LearnSettings, MethodName } from '../learn/settings.ts';
+import { bundledModel } from '../models/bundled.ts';
+import { hindsightHome, logPath, makeHome } from '../server/home.ts';
+import { serve } from '../server/lifetime.ts';
+import { print, withJson } from './output.ts';
+import type { JsonOption } from './output.ts';
+
+interface ServeFlags extends JsonOption {
+  model?: string;
+  dtype?: 'fp32' | 'bf16' | 'int8';
+  threads?: number;
+  method: MethodName;
+  set: string[];
+  idle: number;
+}
+
+const IDLE_SECONDS = 120;
+const LOG_BYTES = 4 * 1024 * 1024;
+
+export function registerServe(program: Command): void {
+  withJson(program.command('serve'))
+    .description('run the daemon of this user; a second one finds the first and ends')
+    .option('--model <folder>', 'model in Hugging Face layout (default: the bundled seed)')
+    .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8']))
+    .option('--threads <n>', 'threads of the engine', wholeNumber)
+    .addOption(new Option('--method <name>', 'what learning uses').choices(Object.keys(METHODS)).default(DEFAULT_SETTINGS.method))
+    .option('--set <name=value>', 'a setting of learning, by its name in learning.md; may be repeated', (pair: string, pairs: string[]) => [...pairs, pair], [])
+    .option('--idle <seconds>', 'end after so long without clients or work', Number, IDLE_SECONDS)
+    .action(async (flags: ServeFlags) => {
+      const home = hindsightHome();
+      makeHome(home);
+      const options = {
+        home,
+        modelDir: flags.model ?? bundledModel(),
+        settings: settingsOf(flags),
+        graceSeconds: flags.idle,
+        log: openLog(logPath(home)),
+        ...(flags.dtype && { dtype: flags.dtype }),
+        ...(flags.threads && { threads: flags.threads }),
+      };
+      const served = await serve(options, (socket) => print({ running: true, pid: process.pid, home, socket }, `The daemon listens on ${socket}.`, flags));
+      if (!served) print({ running: false, home }, `A daemon already serves ${home}.`, flags);
+    });
+}
+
+/** @throws badRequest for a name that is none, or a value that is no number */
+export function settingsOf(flags: { method: MethodName; set: readonly string[] }): LearnSettings {
+  const settings: Record<string, unknown> = { ...DEFAULT_SETTINGS, method: flags.method };
+  for (const pair of flags.set) {
+    const [name = '', value = ''] = pair.split('=', 2);
+    if (typeof settings[name] !== 'number' || value.trim() === '' || !Number.isFinite(Number(value))) {
+      throw new HindsightError('badRequest', { problem: `--set ${pair} is not a setting with a number`, remedy: `The settings are ${Object.keys(settings).filter((key) => key !== 'method').join(', ')}.` });
+    }
+    settings[name] = Number(value);
+  }
+  return settings as unknown as LearnSettings;
+}
+
+function wholeNumber(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1) throw new HindsightError('badRequest', { problem: `${text} is not a whole number over 0`, remedy: 'Give 1, 2, 3, …' });
+  return number;
+}
+
+/** Lines with the time; one older file is kept. What cannot be logged must not stop the daemon. */
+function openLog(path: string): (line: string) => void {
+  return (line) => {
+    try {
+      if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_BYTES) {
+        rmSync(`${path}.1`, { force: true });
+        renameSync(path, `${path}.1`);
+      }
+      appendFileSync(path, `${new Date().toISOString()} ${line}\n`, { mode: 0o600 });
+    } catch (thrown) {
+      process.stderr.write(`${String(thrown)}\n`);
+    }
+  };
+}

@@ -1,0 +1,38 @@
+/** `hindsight status`: what the daemon does for a workspace. */
+import type { Command } from 'commander';
+import { consentGet, statusGet } from '../../protocol/editor.ts';
+import type { Status } from '../../protocol/editor.ts';
+import { call } from '../../protocol/transport.ts';
+import { withDaemon, workspaceUri } from './client.ts';
+import { print, withJson } from './output.ts';
+import type { JsonOption } from './output.ts';
+
+interface StatusFlags extends JsonOption {
+  workspace?: string;
+}
+
+export function registerStatus(program: Command): void {
+  withJson(program.command('status'))
+    .description('what the daemon does for a workspace')
+    .option('--workspace <folder>', 'folder or URI (default: the current folder)')
+    .action(async (flags: StatusFlags) => {
+      const workspace = workspaceUri(flags.workspace);
+      await withDaemon(workspace, async ({ link, hello }) => {
+        const status = await call(link, statusGet, { workspace });
+        const { state: consent } = await call(link, consentGet, { workspace });
+        const facts = { workspace, consent, daemon: hello.daemon, ...status };
+        print(facts, sentences(workspace, consent, hello.daemon.pid, status), flags);
+      });
+    });
+}
+
+function sentences(workspace: string, consent: string, pid: number, status: Status): string {
+  const { pipe, model, adapter } = status;
+  return [
+    `The daemon (process ${pid}) is ${status.state}.`,
+    model === null ? 'No model is loaded.' : `Model ${model.name} (${model.fingerprint.slice(0, 12)}) on ${model.device}; ${adapter === null ? 'the base alone' : `version ${adapter}`} serves ${workspace}.`,
+    `Learning from it: ${consent}.`,
+    `${pipe.turnsOpen} open and ${pipe.turnsClosed} closed turns, ${pipe.verdicts} verdicts; samples: ${pipe.samplesReady} ready, ${pipe.samplesLeased} leased, ${pipe.samplesConsumed} consumed, ${pipe.samplesDropped} dropped; ${pipe.steps} steps.`,
+    ...(status.warning === null ? [] : [`Warning: ${status.warning}`]),
+  ].join('\n');
+}

@@ -1,0 +1,131 @@
+/**
+ * One client's link: LSP (handshake, text synchronisation, inline completion) and the `hindsight/*`
+ * messages, bound to the daemon. Nothing is decided here. A client's `exit` ends its link, never the
+ * process: the daemon is shared.
+ */
+import { createConnection, TextDocuments, InlineCompletionTriggerKind } from 'vscode-languageserver';
+import type { CancellationToken, InitializeError, InitializeResult, InlineCompletionItem, InlineCompletionParams, ProtocolConnection, ResponseError } from 'vscode-languageserver';
+import type { MessageConnection } from 'vscode-jsonrpc';
+import { TextDocument } from 'vscode-languageserver-textdocument';
+import * as editor from '../../protocol/editor.ts';
+import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
+import { agree, editorHello, MAX_MESSAGE_BYTES, PROTOCOL } from '../../protocol/handshake.ts';
+import type { DaemonHello, EditorHello } from '../../protocol/handshake.ts';
+import type { NotificationMessage } from '../../protocol/message.ts';
+import { signalPublish } from '../../protocol/signals.ts';
+import { abortSignal, handle, notify, responseError } from '../../protocol/transport.ts';
+import type { Link } from '../../protocol/transport.ts';
+import { VERSION } from '../version.ts';
+import type { Daemon } from './daemon.ts';
+import type { Window } from './window.ts';
+
+const SIGNALS_PER_BATCH = 1000;
+
+/** Serves a client until its link closes. Call it before anything else listens on `link`. */
+export function serveConnection(daemon: Daemon, link: MessageConnection): void {
+  const watchDog = { shutdownReceived: false, initialize: () => undefined, exit: () => link.end() };
+  const connection = createConnection(() => link as unknown as ProtocolConnection, watchDog);
+  const documents = new TextDocuments(TextDocument);
+  documents.listen(connection);
+  let window: Window | null = null;
+  const greeted = (): Window => {
+    if (window === null) throw new HindsightError('invalidParams', { method: 'initialize', problem: 'it was not sent first' });
+    return window;
+  };
+
+  connection.onInitialize((params): InitializeResult | ResponseError<InitializeError> => {
+    try {
+      const hello = helloOf(params.initializationOptions);
+      window = makeWindow(hello, documents, link);
+      daemon.join(window);
+      return welcome(daemon, hello);
+    } catch (thrown) {
+      return refusal(toHindsightError(thrown));
+    }
+  });
+  connection.languages.inlineCompletion.on((params, token) => inlineCompletion(daemon, greeted(), documents, params, token));
+  bindMessages(daemon, link, greeted);
+
+  const leave = (): void => {
+    if (window !== null) daemon.leave(window);
+    window = null;
+  };
+  link.onClose(leave);
+  link.onDispose(leave);
+  // A broken pipe is the close that follows it.
+  link.onError(() => undefined);
+  connection.listen();
+}
+
+/** LSP's error of `initialize` has a flag of its own beside ours; nobody should try again unchanged. */
+function refusal(error: HindsightError): ResponseError<InitializeError> {
+  return responseError(error) as ResponseError<InitializeError>;
+}
+
+function helloOf(options: unknown): EditorHello {
+  const hello = editorHello.safeParse(options);
+  if (!hello.success) throw new HindsightError('invalidParams', { method: 'initialize', problem: 'initializationOptions are not a hello of Hindsight' });
+  agree(PROTOCOL, hello.data.protocol, { ours: 'the daemon', theirs: 'the extension' });
+  return hello.data;
+}
+
+function welcome(daemon: Daemon, hello: EditorHello): InitializeResult {
+  const hindsight: DaemonHello = {
+    protocol: agree(PROTOCOL, hello.protocol, { ours: 'the daemon', theirs: 'the extension' }),
+    daemon: { version: VERSION, pid: process.pid },
+    acknowledged: daemon.journal.acknowledged(hello.session),
+    limits: { messageBytes: MAX_MESSAGE_BYTES, signalsPerBatch: SIGNALS_PER_BATCH },
+  };
+  return { capabilities: { textDocumentSync: { openClose: true, change: 2, save: true }, inlineCompletionProvider: true, experimental: { hindsight } }, serverInfo: { name: 'hindsight', version: VERSION } };
+}
+
+function makeWindow(hello: EditorHello, documents: TextDocuments<TextDocument>, link: Link): Window {
+  return {
+    session: hello.session,
+    workspace: hello.workspace,
+    openFiles: () => documents.all().map((document) => ({ uri: document.uri, text: document.getText() })),
+    notify<M extends NotificationMessage>(message: M, params: Parameters<typeof notify<M>>[2]) {
+      // A link that is closing needs no news.
+      notify(link, message, params).catch(() => undefined);
+    },
+  };
+}
+
+async function inlineCompletion(daemon: Daemon, window: Window, documents: TextDocuments<TextDocument>, params: InlineCompletionParams, token: CancellationToken): Promise<InlineCompletionItem[]> {
+  const document = documents.get(params.textDocument.uri);
+  if (document === undefined) return [];
+  const turn = await daemon.inlineCompletion({
+    window,
+    uri: document.uri,
+    languageId: document.languageId,
+    version: document.version,
+    text: document.getText(),
+    offset: document.offsetAt(params.position),
+    trigger: params.context.triggerKind === InlineCompletionTriggerKind.Invoked ? 'invoked' : 'typing',
+    signal: abortSignal(token),
+  });
+  if (turn === null) return [];
+  // The range is stated, or the editor would replace the word before the cursor.
+  const range = { start: params.position, end: params.position };
+  return [{ insertText: turn.shownText, range, command: { title: 'Accepted', command: editor.ACCEPTED_COMMAND, arguments: [turn.id] } }];
+}
+
+function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
+  handle(link, signalPublish, ({ session, first, signals }) => {
+    const { workspace } = greeted();
+    return { acknowledged: daemon.publish({ session, workspace, first, signals }) };
+  });
+  handle(link, editor.consentGet, ({ workspace }) => ({ state: daemon.journal.consent(workspace) }));
+  handle(link, editor.consentSet, ({ workspace, state }) => ({ state: daemon.setConsent(workspace, state) }));
+  handle(link, editor.statusGet, ({ workspace }) => daemon.status(workspace));
+  handle(link, editor.trainingPause, () => daemon.pause());
+  handle(link, editor.trainingResume, () => daemon.resume());
+  handle(link, editor.trainingNow, ({ workspace }) => daemon.trainNow(workspace));
+  handle(link, editor.adapterList, ({ workspace }) => daemon.adapters(workspace));
+  handle(link, editor.adapterRollback, async ({ workspace, to }) => ({ serving: await daemon.rollback(workspace, to) }));
+  handle(link, editor.learningShow, ({ workspace }) => ({ markdown: daemon.learningPage(workspace) }));
+  handle(link, editor.daemonStop, () => {
+    daemon.requestStop();
+    return {};
+  });
+}

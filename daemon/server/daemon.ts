@@ -1,0 +1,363 @@
+/**
+ * The daemon: puts the stations together, and is what every client's link talks to. It is there as
+ * soon as its journal is open; the engine loads behind it, and signals are taken meanwhile.
+ * Architecture invariant: serving never waits for learning, and capture never waits for the engine.
+ */
+import { fileURLToPath } from 'node:url';
+import { relative } from 'node:path';
+import { adapterPublished, learningProgress, statusChanged } from '../../protocol/editor.ts';
+import type { AdapterSummary, ConsentState, Status } from '../../protocol/editor.ts';
+import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
+import type { ServedAdapter } from '../adapters/store.ts';
+import { complete, promptOf } from '../agent/completion/complete.ts';
+import type { CompletionRequest as PromptRequest } from '../agent/completion/complete.ts';
+import { systemClock } from '../clock.ts';
+import type { Clock } from '../clock.ts';
+import { Intake } from '../episodes/intake.ts';
+import type { Batch } from '../episodes/intake.ts';
+import { isOffer } from '../episodes/turns.ts';
+import { blockOf, splitOf } from '../gate/holdout.ts';
+import { Journal } from '../journal/journal.ts';
+import type { Turn } from '../journal/records.ts';
+import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
+import type { LearnSettings } from '../learn/settings.ts';
+import { startCore } from './core.ts';
+import type { Core, EngineChoice } from './core.ts';
+import { journalPath, makeHome } from './home.ts';
+import { learningPage } from './learningPage.ts';
+import { WorkspaceMemory } from './memory.ts';
+import { NewestOnly } from './newest.ts';
+import { statusOf } from './status.ts';
+import type { Window } from './window.ts';
+
+const TICK_MS = 1000;
+/** A status is sent at most so often. */
+const STATUS_MS = 300;
+/** A request made by typing waits so long for the next key. */
+const DEBOUNCE_MS = 40;
+
+export interface DaemonOptions extends EngineChoice {
+  home: string;
+  settings?: LearnSettings;
+  clock?: Clock;
+  /** What the holdout is drawn on; the default is a file's half hour. */
+  blockOf?: (offer: { uri: string; at: number }) => string;
+  debounceMs?: number;
+  log?: (line: string) => void;
+}
+
+export interface CompletionRequest {
+  window: Window;
+  uri: string;
+  languageId: string;
+  version: number;
+  text: string;
+  /** UTF-16 offset of the cursor. */
+  offset: number;
+  trigger: 'typing' | 'invoked';
+  signal: AbortSignal;
+}
+
+type Surroundings = Pick<PromptRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory'>;
+
+export class Daemon {
+  readonly #windows = new Set<Window>();
+  readonly #intake: Intake;
+  readonly #newest: NewestOnly;
+  readonly #memory: WorkspaceMemory;
+  readonly #core: Promise<Core>;
+  #ready: Core | null = null;
+  #failure: HindsightError | null = null;
+  readonly #offers = new Map<string, number>();
+  readonly #remarks = new Map<string, string>();
+  readonly #sent = new Map<string, string>();
+  readonly #unsent = new Set<string>();
+  #cancelTick: () => void = () => undefined;
+  readonly #stopping = new AbortController();
+
+  private constructor(
+    readonly journal: Journal,
+    private readonly options: DaemonOptions,
+    private readonly settings: LearnSettings,
+    private readonly clock: Clock,
+  ) {
+    this.#memory = new WorkspaceMemory(journal);
+    this.#intake = new Intake(journal, settings, clock, {
+      onSamples: (workspace) => this.#ready?.trainer.poke(workspace),
+      onClosed: (turn, next) => this.#memory.add(turn, next),
+    });
+    this.#newest = new NewestOnly(clock);
+    this.#core = this.#startCore();
+    // A failure is in the status; whoever waits for the core gets it, too.
+    this.#core.catch(() => undefined);
+    this.#tick();
+  }
+
+  /** Resolves when it can take signals; `ready` when it can complete and learn.
+   *  @throws journalNewer, journalCorrupt */
+  static start(options: DaemonOptions): Promise<Daemon> {
+    makeHome(options.home);
+    const journal = Journal.open(journalPath(options.home));
+    return Promise.resolve(new Daemon(journal, options, options.settings ?? DEFAULT_SETTINGS, options.clock ?? systemClock));
+  }
+
+  /** @throws what the engine could not start for */
+  get ready(): Promise<void> {
+    return this.#core.then(() => undefined);
+  }
+
+  /** Aborted once the daemon is asked to end; `stop` does it. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  /** Nobody is connected, and nothing is being learned. */
+  get idle(): boolean {
+    return this.#windows.size === 0 && !this.#stepping();
+  }
+
+  requestStop(): void {
+    this.#stopping.abort();
+  }
+
+  /** Writes everything down and ends. A step in progress is taken back; its samples stay ready. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#cancelTick();
+    const core = await this.#core.catch(() => null);
+    await core?.trainer.close();
+    if (this.options.engine === undefined) await core?.engine.close();
+    this.journal.close();
+  }
+
+  // ── clients ────────────────────────────────────────────────────────────────────────────────
+
+  join(window: Window): void {
+    this.#windows.add(window);
+    this.#sent.delete(window.workspace);
+    this.#touch(window.workspace);
+  }
+
+  leave(window: Window): void {
+    this.#windows.delete(window);
+    if (!this.#stopping.signal.aborted) this.#intake.disconnected(window.session);
+  }
+
+  /** @returns the largest number of the session that is on disk */
+  publish(batch: Batch): number {
+    const acknowledged = this.#intake.publish(batch);
+    this.#touch(batch.workspace);
+    return acknowledged;
+  }
+
+  setConsent(workspace: string, state: Exclude<ConsentState, 'unknown'>): ConsentState {
+    this.journal.setConsent(workspace, state);
+    if (state === 'refused') this.#intake.withdraw(workspace);
+    this.#touch(workspace);
+    return state;
+  }
+
+  /** What the agent would write at the cursor; stored, where the owner consents, before it is shown.
+   *  @returns null when there is nothing to show */
+  async inlineCompletion(request: CompletionRequest): Promise<Turn | null> {
+    const { window, uri, trigger } = request;
+    const pause = trigger === 'typing' ? (this.options.debounceMs ?? DEBOUNCE_MS) : 0;
+    const turn = await this.#newest.run(`${window.session} ${uri}`, pause, request.signal, (signal) => this.#complete(request, signal));
+    if (turn === null || turn.finishReason === 'cancelled') return null;
+    const stored = this.#intake.offer(turn);
+    if (stored && isOffer(turn)) this.#offers.set(turn.workspace, (this.#offers.get(turn.workspace) ?? 0) + 1);
+    this.#touch(turn.workspace);
+    return turn.shownText === '' ? null : turn;
+  }
+
+  async #complete(request: CompletionRequest, signal: AbortSignal): Promise<Turn | null> {
+    const core = await until(this.#core, signal);
+    if (core === null || core.engine.down) return null;
+    const { window, uri, languageId, version } = request;
+    const { session, workspace } = window;
+    const now = this.clock.now();
+    const block = this.options.blockOf?.({ uri, at: now }) ?? blockOf(uri, now);
+    const adapter = await this.#serving(core, workspace);
+    const split = splitOf(block, this.settings.holdoutShare);
+    return complete({ ...this.#surroundings(window, request), workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
+  }
+
+  /** The prompt that a completion at a cursor has. Nothing is generated or stored: the replay measures
+   *  the developer's text with it, also where nobody asked for a completion. */
+  async promptAt(workspace: string, place: { uri: string; text: string; offset: number }): Promise<{ promptIds: number[]; healed: string }> {
+    const core = await this.#core;
+    const window = [...this.#windows].find((one) => one.workspace === workspace);
+    if (window === undefined) throw new HindsightError('badRequest', { problem: `No window works in ${workspace}`, remedy: 'Connect one first.' });
+    const { ids, healed } = await promptOf(this.#surroundings(window, place), core);
+    return { promptIds: ids, healed };
+  }
+
+  /** What a prompt is made of. */
+  #surroundings({ workspace, openFiles }: Window, { uri, text, offset }: { uri: string; text: string; offset: number }): Surroundings {
+    const others = openFiles().filter((file) => file.uri !== uri);
+    const memory = METHODS[this.settings.method].memory ? this.#memory.search(workspace, text.slice(0, offset)) : [];
+    return { path: pathIn(workspace, uri), text, offset, openFiles: others.map((file) => ({ path: pathIn(workspace, file.uri), text: file.text })), memory };
+  }
+
+  /** A version that cannot be put on the engine does not stop the agent: the base model answers. */
+  async #serving(core: Core, workspace: string): Promise<ServedAdapter | null> {
+    try {
+      return await core.adapters.ensureServing(workspace);
+    } catch (thrown) {
+      const error = toHindsightError(thrown);
+      if (error.errorName === 'engineUnavailable') throw error;
+      this.#remark(workspace, error.message);
+      return null;
+    }
+  }
+
+  // ── learning ───────────────────────────────────────────────────────────────────────────────
+
+  status(workspace: string): Status {
+    const engine = this.#failure ?? (this.#ready === null ? 'starting' : this.#ready.engine.down ? 'down' : 'up');
+    return statusOf({
+      engine,
+      model: this.#ready?.engine.model ?? null,
+      adapter: this.#ready === null ? this.journal.serving(workspace) : (this.#ready.adapters.serving(workspace)?.version ?? null),
+      pipe: this.journal.pipeCounts(workspace),
+      paused: this.#ready?.trainer.paused ?? false,
+      stepping: this.#stepping(workspace),
+      offers: this.#offers.get(workspace) ?? 0,
+      lessons: this.#intake.lessons(workspace),
+      remark: this.#remarks.get(workspace) ?? null,
+    });
+  }
+
+  async pause(): Promise<Record<string, never>> {
+    (await this.#core).trainer.pause();
+    this.#touchAll();
+    return {};
+  }
+
+  async resume(): Promise<Record<string, never>> {
+    (await this.#core).trainer.resume();
+    this.#touchAll();
+    return {};
+  }
+
+  async trainNow(workspace: string): Promise<{ steps: number; promoted: number }> {
+    const done = await (await this.#core).trainer.drain(workspace);
+    this.#touch(workspace);
+    return done;
+  }
+
+  adapters(workspace: string): { serving: number | null; adapters: AdapterSummary[] } {
+    const adapters = this.journal.adapters(workspace).map(({ version, parent, state, createdAt, samples, reason }) => ({ version, parent, state, createdAt, samples, reason }));
+    return { serving: this.journal.serving(workspace), adapters };
+  }
+
+  async rollback(workspace: string, to?: number | null): Promise<number | null> {
+    const serving = await (await this.#core).adapters.rollback(workspace, to);
+    this.#touch(workspace);
+    return serving;
+  }
+
+  learningPage(workspace: string): string {
+    return learningPage(this.journal, workspace, this.status(workspace));
+  }
+
+  // ── inside ─────────────────────────────────────────────────────────────────────────────────
+
+  async #startCore(): Promise<Core> {
+    const { home, log = () => undefined } = this.options;
+    const { journal, settings, clock } = this;
+    try {
+      this.#ready = await startCore(this.options, { home, journal, settings, clock, log }, {
+        onProgress: (workspace, phase, done, of) => {
+          this.#tell(workspace, (window) => window.notify(learningProgress, { workspace, phase, done, of }));
+          this.#touch(workspace);
+        },
+        onPublished: (workspace, version, reason) => {
+          log(`Version ${version} serves ${workspace}: ${reason}`);
+          this.#tell(workspace, (window) => window.notify(adapterPublished, { workspace, version, reason }));
+          this.#touch(workspace);
+        },
+        onError: (workspace, error) => this.#remark(workspace, error.message),
+        onWarning: (workspace, sentence) => this.#remark(workspace, sentence),
+      });
+      this.#ready.engine.onRestart(() => this.#touchAll());
+      if (!this.#stopping.signal.aborted) this.#ready.trainer.recover();
+      return this.#ready;
+    } catch (thrown) {
+      this.#failure = toHindsightError(thrown);
+      log(this.#failure.message);
+      throw this.#failure;
+    } finally {
+      this.#touchAll();
+    }
+  }
+
+  #tick(): void {
+    this.#cancelTick = this.clock.after(TICK_MS, () => {
+      this.#intake.quiet();
+      // A step's end is nobody's event; its windows see it within a tick.
+      for (const window of this.#windows) if (this.#showsStepping(window.workspace)) this.#touch(window.workspace);
+      this.#tick();
+    });
+  }
+
+  #stepping(workspace?: string): boolean {
+    const of = workspace === undefined ? {} : { workspace };
+    return this.#ready !== null && [...this.journal.steps({ ...of, state: 'running' }), ...this.journal.steps({ ...of, state: 'trained' })].length > 0;
+  }
+
+  #showsStepping(workspace: string): boolean {
+    return this.#sent.get(workspace)?.includes('"learning"') ?? false;
+  }
+
+  #remark(workspace: string, sentence: string): void {
+    this.options.log?.(sentence);
+    this.#remarks.set(workspace, sentence);
+    this.#touch(workspace);
+  }
+
+  #touchAll(): void {
+    for (const window of this.#windows) this.#touch(window.workspace);
+  }
+
+  /** The status of a workspace may have changed: its windows hear of it soon, once. */
+  #touch(workspace: string): void {
+    if (this.#unsent.has(workspace)) return;
+    this.#unsent.add(workspace);
+    this.clock.after(STATUS_MS, () => {
+      this.#unsent.delete(workspace);
+      if (this.#stopping.signal.aborted || ![...this.#windows].some((window) => window.workspace === workspace)) return;
+      const status = this.status(workspace);
+      const json = JSON.stringify(status);
+      if (this.#sent.get(workspace) === json) return;
+      this.#sent.set(workspace, json);
+      this.#tell(workspace, (window) => window.notify(statusChanged, { workspace, status }));
+    });
+  }
+
+  #tell(workspace: string, say: (window: Window) => void): void {
+    for (const window of this.#windows) if (window.workspace === workspace) say(window);
+  }
+}
+
+/** @returns null when it was aborted first */
+async function until<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  if (signal.aborted) return null;
+  let stop: () => void = () => undefined;
+  const aborted = new Promise<null>((resolve) => {
+    stop = () => resolve(null);
+    signal.addEventListener('abort', stop);
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/** Path of a document as the prompt shows it: relative to the workspace where it is inside. */
+function pathIn(workspace: string, uri: string): string {
+  if (!uri.startsWith('file:') || !workspace.startsWith('file:')) return uri;
+  const path = relative(fileURLToPath(workspace), fileURLToPath(uri)).replaceAll('\\', '/');
+  return path.startsWith('..') ? fileURLToPath(uri) : path;
+}
