@@ -3,10 +3,12 @@ import { Command } from 'commander';
 import { toHindsightError } from '../protocol/errors.ts';
 import { registerAdapters } from './commands/adapters.ts';
 import { registerBench } from './commands/bench.ts';
+import { registerDemo } from './commands/demo.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerEngine } from './commands/engine.ts';
 import { registerJournal } from './commands/journal.ts';
 import { registerModel } from './commands/model.ts';
+import { registerReplay } from './commands/replay.ts';
 import { registerServe } from './commands/serve.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerStop } from './commands/stop.ts';
@@ -16,6 +18,8 @@ const hindsight = new Command('hindsight')
   .showHelpAfterError()
   .enablePositionalOptions();
 
+registerDemo(hindsight);
+registerReplay(hindsight);
 registerServe(hindsight);
 registerStop(hindsight);
 registerStatus(hindsight);

@@ -60,7 +60,7 @@ beforeEach(async () => {
   peer = new Peer();
   clock = new VirtualClock(1_000_000);
   editor = new ReplayEditor(peer.link.client, { session: 's', workspace: 'file:///p', clock });
-  await editor.start();
+  await editor.start('in background');
 });
 afterEach(() => {
   peer.link.client.dispose();

@@ -18,6 +18,8 @@ import type { VirtualClock } from './virtualClock.ts';
 
 const MS_PER_CHARACTER = 200;
 const MS_PER_FILE = 2000;
+/** Four seconds of typing. */
+const KEYS_PER_BATCH = 20;
 /** Longer than the last survival horizon (900 s). */
 const MS_AFTER_COMMIT = 901_000;
 /** Requests of one line after the one at its start. */
@@ -96,7 +98,7 @@ export class Developer {
     for (let at = 0; at < hunk.added.length; ) {
       const [line, ...following] = hunk.added.slice(at);
       if (!line) break;
-      cursor = await this.#type(uri, cursor, (hunk.added[at - 1]?.end ?? '') + line.indent, 1);
+      cursor = await this.#insert(uri, cursor, (hunk.added[at - 1]?.end ?? '') + line.indent);
       const written = line.measured ? await this.#askAndType(file, cursor, line, following) : { lines: 1, cursor: await this.#type(uri, cursor, line.body) };
       cursor = written.cursor;
       at += written.lines;
@@ -149,7 +151,7 @@ export class Developer {
       text += next.body;
       end = next.end;
     }
-    return this.#type(uri, cursor, text, 1);
+    return this.#insert(uri, cursor, text);
   }
 
   async #place(file: PlannedFile, offset: number, line: PlannedLine, suggestion: Suggestion | null, text?: string): Promise<void> {
@@ -158,9 +160,21 @@ export class Developer {
     this.#work.places.push({ ...place, prompt: await this.#promptAt(place) });
   }
 
-  /** @param keys  key presses it takes; @returns the cursor after the text */
-  async #type(uri: string, cursor: number, text: string, keys = text.length): Promise<number> {
-    await this.#change(uri, { offset: cursor, length: 0, text }, keys);
+  /** Key by key, and told to the daemon as it goes: what is put in at once looks like an acceptance,
+   *  and what is told late like a pause. @returns the cursor after the text */
+  async #type(uri: string, cursor: number, text: string): Promise<number> {
+    let at = cursor;
+    for (const character of text) {
+      await this.#insert(uri, at, character);
+      at += character.length;
+      if ((at - cursor) % KEYS_PER_BATCH === 0) await this.#editor.publish();
+    }
+    return at;
+  }
+
+  /** At one key press: Enter with its indentation, or Tab. @returns the cursor after the text */
+  async #insert(uri: string, cursor: number, text: string): Promise<number> {
+    await this.#change(uri, { offset: cursor, length: 0, text }, 1);
     return cursor + text.length;
   }
 

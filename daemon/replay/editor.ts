@@ -6,7 +6,7 @@
 import type { MessageConnection } from 'vscode-jsonrpc';
 import { TextDocument } from 'vscode-languageserver-textdocument';
 import { z } from 'zod';
-import { ACCEPTED_COMMAND, adapterList, consentSet, trainingNow } from '../../protocol/editor.ts';
+import { ACCEPTED_COMMAND, adapterList, consentSet, trainingNow, trainingPause } from '../../protocol/editor.ts';
 import { PROTOCOL } from '../../protocol/handshake.ts';
 import type { EditorHello } from '../../protocol/handshake.ts';
 import type { Result } from '../../protocol/message.ts';
@@ -25,6 +25,8 @@ export interface Suggestion {
 const item = z.object({ insertText: z.string(), command: z.object({ command: z.literal(ACCEPTED_COMMAND), arguments: z.tuple([z.string()]) }) });
 const inlineCompletion = z.union([z.null(), z.array(item), z.object({ items: z.array(item) }).transform((list) => list.items)]);
 
+/** Signals of one message, as many as the protocol takes. */
+const BATCH = 1000;
 /** A step of training with its gate takes minutes on a slow machine. */
 const TRAINING_SECONDS = 3600;
 
@@ -34,7 +36,7 @@ export class ReplayEditor {
   readonly #session: string;
   readonly #workspace: string;
   readonly #documents = new Map<string, TextDocument>();
-  #pending: Signal[] = [];
+  readonly #pending: Signal[] = [];
   #published = 0;
 
   constructor(connection: MessageConnection, window: { session: string; workspace: string; clock: Clock }) {
@@ -44,12 +46,15 @@ export class ReplayEditor {
     this.#clock = window.clock;
   }
 
-  /** Shakes hands and records the consent of the simulated owner. */
-  async start(): Promise<void> {
+  /** Shakes hands and records the consent of the simulated owner.
+   *  @param learning  `on request`: background steps would end when the machine is done with them, and
+   *                   the result would depend on its speed; `train` ends when all is learned */
+  async start(learning: 'on request' | 'in background'): Promise<void> {
     const hello: EditorHello = { protocol: PROTOCOL, client: { name: 'replay', version: '1' }, session: this.#session, workspace: this.#workspace };
     await this.#connection.sendRequest('initialize', { processId: null, rootUri: this.#workspace, capabilities: {}, initializationOptions: hello });
     await this.#connection.sendNotification('initialized', {});
     await call(this.#connection, consentSet, { workspace: this.#workspace, state: 'granted' });
+    if (learning === 'on request') await call(this.#connection, trainingPause, {});
     this.signal({ kind: 'session.started', at: this.#clock.now(), workspace: this.#workspace, editor: 'replay' });
     await this.publish();
   }
@@ -112,11 +117,10 @@ export class ReplayEditor {
 
   /** Hands over the signals since the last time; resolves when they are on disk and judged. */
   async publish(): Promise<void> {
-    if (this.#pending.length === 0) return;
-    const signals = this.#pending;
-    this.#pending = [];
-    const { acknowledged } = await call(this.#connection, signalPublish, { session: this.#session, first: this.#published, signals });
-    this.#published = acknowledged + 1;
+    for (let signals = this.#pending.splice(0, BATCH); signals.length > 0; signals = this.#pending.splice(0, BATCH)) {
+      const { acknowledged } = await call(this.#connection, signalPublish, { session: this.#session, first: this.#published, signals });
+      this.#published = acknowledged + 1;
+    }
   }
 
   /** Learns from everything that is ready, gate included. */

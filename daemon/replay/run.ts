@@ -124,7 +124,7 @@ class Run {
     client.listen();
     const editor = new ReplayEditor(client, { session: 'replay', workspace, clock });
     run = new Run(options, home, engine, clock, workspace, daemon, editor);
-    await editor.start();
+    await editor.start('on request');
     return run;
   }
 
