@@ -18,7 +18,7 @@ export interface GateThresholds {
   /** Entropy on the golden set as a share of the base's. */
   entropyLow: number;
   entropyHigh: number;
-  /** Share of repeated 4-grams in a canary's answer beyond the base's. */
+  /** Share of repeated 4-grams in the canaries' answers beyond the base's. */
   repetition: number;
 }
 
@@ -129,8 +129,10 @@ function canaryFailures(canaries: readonly CanaryAnswer[], t: GateThresholds): s
   for (const canary of canaries) {
     if (malformed(canary.candidate) && !malformed(canary.base)) return ['It answers a fixed prompt with broken text.'];
     if (canary.candidateIds.length === 0 && canary.baseIds.length > 0) return ['It answers a fixed prompt with nothing.'];
-    if (!(repetition(canary.candidateIds) <= repetition(canary.baseIds) + t.repetition)) return ['It repeats itself on a fixed prompt.'];
   }
+  // A small model falls into a loop on one prompt or another by itself: only the mean over all tells.
+  const repeats = (ids: (canary: CanaryAnswer) => number[]): number => canaries.reduce((sum, canary) => sum + repetition(ids(canary)), 0) / canaries.length;
+  if (canaries.length > 0 && !(repeats((canary) => canary.candidateIds) <= repeats((canary) => canary.baseIds) + t.repetition)) return ['It repeats itself on fixed prompts.'];
   return [];
 }
 

@@ -68,7 +68,12 @@ describe('sequences of a sample, with the real engine', () => {
     expect(positionsOf(punished).every((position) => position === d)).toBe(true);
     const taught = sequenceOf(await build('distillation', 0.4, { outcome: 'partial', acceptedChars: 6 }));
     expect(taught.opd?.positions).toEqual([d]);
-    expect(taught.splice?.positions[0]).toBe(d);
+    expect(taught.splice?.positions[0]).toBe(turn.promptIds.length);
+    for (let shared = 0; turn.promptIds.length + shared < d; shared++) {
+      // Forward KL raises a token whose target is above what the student gives it.
+      const own = taught.splice?.tokens[shared]?.indexOf(turn.responseIds[shared] ?? -1) ?? -1;
+      expect(taught.splice?.targets[shared]?.[own]).toBeGreaterThanOrEqual(Math.exp(turn.logprobs[shared] ?? 0) - 1e-6);
+    }
     for (const position of taught.pg?.positions ?? []) expect(position).toBeLessThan(d);
     expect(taught.pg?.advantages.every((advantage) => (advantage ?? 0) > 0) ?? true).toBe(true);
   });

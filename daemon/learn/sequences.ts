@@ -135,10 +135,9 @@ async function scoreTeacher(drafts: readonly Draft[], options: SequenceOptions):
     sequences: wanted.map((one) => {
       const teacherIds = one.teacherIds ?? [];
       const first = teacherIds.length - one.written.length;
-      const spliced = method.splice ? one.written.length : 1;
-      const ids = teacherIds.slice(0, first + spliced);
-      const positions = Array.from({ length: spliced }, (_, index) => first + index);
-      return { ids, positions, candidates: positions.map((_, index) => (index === 0 ? (one.support?.tokens ?? []) : [])) };
+      const positions = method.splice ? range(first - one.plan.shared, Math.min(teacherIds.length, first - one.plan.shared + settings.spliceTokens)) : [first];
+      if (!positions.includes(first)) positions.push(first);
+      return { ids: teacherIds.slice(0, (positions.at(-1) ?? first) + 1), positions, candidates: positions.map((position) => (position === first ? (one.support?.tokens ?? []) : [])) };
     }),
     adapter,
     temperature: temperatureOf(wanted[0]),
@@ -147,7 +146,7 @@ async function scoreTeacher(drafts: readonly Draft[], options: SequenceOptions):
   wanted.forEach((one, index) => {
     const scored = sequences[index];
     if (scored === undefined) return;
-    addOpd(one, scored.candidateLogprobs[0] ?? [], options);
+    addOpd(one, scored.candidateLogprobs.find((row) => row.length > 0) ?? [], options);
     if (method.splice) addSplice(one, scored, settings);
   });
 }
@@ -163,11 +162,15 @@ function addOpd(one: Draft, teacher: readonly (number | null)[], { settings, opd
   one.terms.opd = { positions: [position], tokens: [tokens], delta: [delta(teacher, student, settings.deltaClip)], weights: [weights] };
 }
 
+/** The whole text that the developer wrote: what the response shares with it, too. A shared token's
+ *  target is at least what the student gave it, so that none of them is ever lowered (conformance 27). */
 function addSplice(one: Draft, scored: { logprobs: (number | null)[]; topIds: number[][]; topLogprobs: (number | null)[][] }, settings: LearnSettings): void {
-  const first = one.source.turn.promptIds.length + one.plan.shared;
-  const rows = one.written.flatMap((token, index) => {
-    const target = spliceTarget(scored.topIds[index] ?? [], scored.topLogprobs[index] ?? [], { token, logprob: scored.logprobs[index] ?? null }, settings.spliceFloor);
-    return target === null ? [] : [{ position: first + index, ...target }];
+  const { turn } = one.source;
+  const text = [...turn.responseIds.slice(0, one.plan.shared), ...one.written].slice(0, settings.spliceTokens);
+  const rows = text.flatMap((token, index) => {
+    const own = index < one.plan.shared ? Math.exp(turn.logprobs[index] ?? 0) : 0;
+    const target = spliceTarget(scored.topIds[index] ?? [], scored.topLogprobs[index] ?? [], { token, logprob: scored.logprobs[index] ?? null }, Math.max(settings.spliceFloor, own));
+    return target === null ? [] : [{ position: turn.promptIds.length + index, ...target }];
   });
   if (rows.length === 0) return;
   one.terms.splice = { positions: rows.map((row) => row.position), tokens: rows.map((row) => row.tokens), targets: rows.map((row) => row.targets) };
@@ -191,8 +194,10 @@ function assemble(one: Draft, settings: LearnSettings): TrainSequence | null {
   if (plan.kind === 'sft') sequence.ce = { positions: range(start + plan.from, ids.length) };
   const trained = [...new Set([...(sequence.pg?.positions ?? []), ...(sequence.opd?.positions ?? []), ...(sequence.splice?.positions ?? [])])].sort((a, b) => a - b);
   if (trained.length === 0 && (sequence.ce?.positions.length ?? 0) === 0) return null;
-  // The anchor to the base holds exactly what is trained; plain cross-entropy has none by definition.
-  if (settings.klBeta > 0 && trained.length > 0) sequence.kl = { positions: trained };
+  // The anchor to the base holds what is trained, but would pull at shared tokens that only the splice
+  // raises; plain cross-entropy has no anchor by definition.
+  const anchored = trained.filter((position) => position >= start + plan.shared || sequence.pg?.positions.includes(position));
+  if (settings.klBeta > 0 && anchored.length > 0) sequence.kl = { positions: anchored };
   return sequence;
 }
 

@@ -17,6 +17,7 @@ import type { HintSnippet } from '../hindsight/inject.ts';
 import { measureHints } from '../hindsight/measureHints.ts';
 import type { Journal } from '../journal/journal.ts';
 import { decide } from './promotion.ts';
+import { learningRate } from './settings.ts';
 import type { LearnSettings } from './settings.ts';
 import { takeStep } from './step.ts';
 import { Trainable } from './trainable.ts';
@@ -172,9 +173,10 @@ export class Trainer {
   }
 
   #step(workspace: string, least: number): Promise<number | null> {
-    const { onProgress, onWarning, settings, journal } = this.#parts;
+    const { onProgress, onWarning, settings, journal, engine } = this.#parts;
+    const full = learningRate(settings, engine.model.parameters);
     // Until held-out edits can tell a bad step from a good one, steps are small.
-    const lr = heldOutDecides(heldOutEdits(journal, workspace)) ? settings.lr : settings.lr / 4;
+    const lr = heldOutDecides(heldOutEdits(journal, workspace)) ? full : full / 4;
     return takeStep({ workspace, least, lr }, {
       ...this.#parts,
       trainable: this.#trainable,
