@@ -2,8 +2,8 @@
 // a training step, and the new version under the agent.
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { cli, noPopupCame, openNotifications, remember, STATUS_ITEM, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
-import { eventually, openFile, picture, user, workspaceFolder } from './user.ts';
+import { cli, noPopupCame, openNotifications, remember, remembered, STATUS_ITEM, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
+import { eventually, openFile, picture, user } from './user.ts';
 
 /** A step needs this many lessons; a fifth of the files is held out, so more files than that are worked in. */
 const LESSONS = 4;
@@ -66,18 +66,15 @@ suite('journey', () => {
     await user.waitFor('.monaco-editor.focused');
     await user.type('const steady = 1;\n');
     const settled = await settledSignals();
-    let events = 0;
-    const counting = vscode.workspace.onDidChangeTextDocument((event) => {
-      if (event.contentChanges.length > 0 && event.document.uri.toString().startsWith(workspaceFolder().uri.toString())) events += 1;
-    });
     const { pid } = (await cli.status(workspaceUri())).daemon;
-    process.kill(pid, 'SIGKILL');
-    await user.type('// typed while nobody was there\n', 15);
-    await eventually('the text is there', () => document.getText().includes('nobody was there') || undefined);
+    const events = await countingChanges(async () => {
+      process.kill(pid, 'SIGKILL');
+      await user.type('// typed while nobody was there\n', 15);
+      await eventually('the text is there', () => document.getText().includes('nobody was there') || undefined);
+    });
     await untilServing();
     assert.notEqual((await cli.status(workspaceUri())).daemon.pid, pid);
     const after = await settledSignals();
-    counting.dispose();
     assert.ok(events > 20, `${events} events`);
     assert.equal(after - settled, events, 'each change event is one signal in the journal, once');
     assert.deepEqual((await cli.verify()).problems, []);
@@ -111,12 +108,40 @@ suite('journey', () => {
     const next = await eventually('the next suggestion is of the new version', async () =>
       (await cli.turns()).find((each) => each.turn.uri.endsWith('after.ts') && each.turn.adapter === adapter),
     );
-    remember({ session: next.turn.session, acceptedTurn, partialTurn, version: adapter, signals: await settledSignals() });
+    remember({ session: next.turn.session, acceptedTurn, partialTurn, version: adapter, signals: 0 });
+  });
+
+  test('what is typed with the daemon just killed waits on disk when the window closes', async () => {
+    const document = await openFile('closing.ts', '');
+    await user.waitFor('.monaco-editor.focused');
+    const settled = await settledSignals();
+    const events = await countingChanges(async () => {
+      process.kill((await cli.status(workspaceUri())).daemon.pid, 'SIGKILL');
+      await user.type('// the last words before the window closes', 5);
+      await eventually('the text is there', () => document.getText().includes('closes') || undefined);
+    });
+    assert.ok(events > 30, `${events} events`);
+    // The next window finds these in the journal: nothing but the spool can have brought them there.
+    remember({ ...remembered(), signals: settled + events });
   });
 });
 
 async function readyLessons(): Promise<number> {
   return (await cli.status(workspaceUri())).pipe.samplesReady;
+}
+
+/** How many change events of the workspace's files came meanwhile. */
+async function countingChanges(work: () => Promise<void>): Promise<number> {
+  let events = 0;
+  const counting = vscode.workspace.onDidChangeTextDocument((event) => {
+    if (event.contentChanges.length > 0 && event.document.uri.toString().startsWith(workspaceUri())) events += 1;
+  });
+  try {
+    await work();
+    return events;
+  } finally {
+    counting.dispose();
+  }
 }
 
 /** The number of signals once it no longer grows. */

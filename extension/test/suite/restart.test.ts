@@ -15,7 +15,12 @@ suite('after the restart', () => {
 
   test('every signal of the first window is in the journal, and what became of the accepted text', async () => {
     const { signals, acceptedTurn, partialTurn } = remembered();
-    assert.ok((await cli.signals()) >= signals);
+    const found = await eventually('the signals of the first window', async () => {
+      const now = await cli.signals();
+      return now >= signals ? now : undefined;
+    });
+    // This window's own are its start and the few documents that it reopened.
+    assert.ok(found <= signals + 25, `${found} signals, ${signals} expected: some are there twice`);
     assert.deepEqual((await cli.verify()).problems, []);
     const accepted = await eventually('the accepted turn is closed', async () => (await cli.turns()).find((each) => each.turn.id === acceptedTurn && each.nextState !== null), 30_000);
     assert.equal(accepted.nextState?.outcome, 'accepted');
