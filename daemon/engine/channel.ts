@@ -15,8 +15,10 @@ export function runEngine(): void {
   const pipe = descriptor > 2 ? new Socket({ fd: descriptor, readable: true, writable: true }) : null;
   const input = pipe ?? process.stdin;
   const connection = createMessageConnection(new StreamMessageReader(input), new StreamMessageWriter(pipe ?? process.stdout));
+  // A plain exit would wait for the kernel in progress. Nothing here needs cleaning up: what an
+  // engine writes goes to a temporary folder until its daemon has the answer.
   const end = (): void => {
-    process.exit(0);
+    process.kill(process.pid, 'SIGKILL');
   };
   // Ctrl-C reaches the whole terminal group; the daemon decides when its engine ends.
   if (pipe) process.on('SIGINT', () => undefined);

@@ -51,15 +51,10 @@ async function open(options: EngineOptions): Promise<{ running: EngineProcess; m
   try {
     return { running, model: await Promise.race([ready(), gone]) };
   } catch (thrown) {
-    const reason = await Promise.race([running.ended, settled()]);
+    const reason = running.lost ? await running.ended : null;
     await running.close();
-    throw reason === undefined ? thrown : new HindsightError('engineUnavailable', { reason });
+    throw reason === null ? thrown : new HindsightError('engineUnavailable', { reason });
   }
-}
-
-/** A moment in which a process that just ended is noticed. */
-function settled(): Promise<undefined> {
-  return new Promise((resolve) => setTimeout(resolve, 20, undefined));
 }
 
 export class EngineClient implements Engine {
@@ -132,9 +127,8 @@ export class EngineClient implements Engine {
       } catch (thrown) {
         const error = toHindsightError(thrown);
         // A dead link reports itself in words of its own; what matters is that the engine is gone.
-        if (error.errorName !== 'internal') throw error;
-        const reason = await Promise.race([running.ended, settled()]);
-        throw reason === undefined ? error : new HindsightError('engineUnavailable', { reason });
+        if (error.errorName !== 'internal' || !running.lost) throw error;
+        throw new HindsightError('engineUnavailable', { reason: this.closed ? 'it was closed' : await running.ended });
       }
     };
   }

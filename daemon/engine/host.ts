@@ -74,8 +74,11 @@ export class EngineHost {
   }
 
   private async load({ dir, dtype, threads, isa }: Params<typeof wire.modelLoad>): Promise<wire.ModelInfo> {
-    const tokenizer = await ModelTokenizer.open(dir);
     const native = await openNative({ dir, ...(dtype && { dtype }), ...(threads && { threads }), ...(isa && { isa }) });
+    const tokenizer = await ModelTokenizer.open(dir).catch((thrown: unknown) => {
+      native.close();
+      throw thrown;
+    });
     native.setVocabulary(tokenizer.vocabulary(native.info.vocabSize));
     this.close();
     const { architecture, fingerprint, vocabSize, maxPositions, parameters, eosIds } = native.info;

@@ -15,6 +15,8 @@ export interface EngineProcess {
   readonly pid: number | undefined;
   /** Resolves once, with the reason in words, when the process or its pipe is gone. */
   readonly ended: Promise<string>;
+  /** The pipe is closed, so `ended` is near: a call that fails now fails because of that. */
+  readonly lost: boolean;
   /** Asks it to end by closing the pipe, and kills it if it does not. */
   close(): Promise<void>;
 }
@@ -40,10 +42,23 @@ export function spawnEngine(log: (line: string) => void): EngineProcess {
   });
   // A broken pipe is noticed as the process's end; these only keep it from being an uncaught error.
   pipe.on('error', () => undefined);
-  link.onError(() => child.kill('SIGKILL'));
-  link.onClose(() => setTimeout(() => child.kill('SIGKILL'), MILLISECONDS_TO_END).unref());
+  let lost = false;
+  const onLost = (): void => {
+    lost = true;
+    setTimeout(() => child.kill('SIGKILL'), MILLISECONDS_TO_END).unref();
+  };
+  link.onError(() => {
+    onLost();
+    child.kill('SIGKILL');
+  });
+  link.onClose(onLost);
+  child.once('exit', onLost);
   link.listen();
-  return { link, pid: child.pid, ended, close: () => end(child, pipe, ended) };
+  const close = (): Promise<void> => {
+    lost = true;
+    return end(child, pipe, ended);
+  };
+  return { link, pid: child.pid, ended, get lost() { return lost; }, close };
 }
 
 async function end(child: ChildProcess, pipe: Duplex, ended: Promise<string>): Promise<void> {

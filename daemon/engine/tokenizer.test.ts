@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundledModel } from '../models/bundled.ts';
 import { ModelTokenizer } from './tokenizer.ts';
 
-const wellFormed = fc.string({ unit: 'binary', maxLength: 60 }).map((text) => text.toWellFormed());
+/** Any text that has a UTF-8 form. */
+const anyText = fc.string({ unit: 'binary', maxLength: 60 }).map((text) => Buffer.from(text).toString());
 const code = fc.array(fc.constantFrom('const', ' ', '  ', '\t', '\n', '\r\n', 'a1', '=', '("x")', '};', '// ü', 'foo_bar', '<|endoftext|>', '😀', "it's", "'S"), { maxLength: 40 }).map((parts) => parts.join(''));
 
 function bytesOf(tokenizer: ModelTokenizer, ids: readonly number[]): string {
@@ -21,7 +22,7 @@ describe('byte-level BPE (the seed)', () => {
 
   it('encodes any text to exactly its bytes, and decodes it again', () => {
     fc.assert(
-      fc.property(fc.oneof(wellFormed, code), (text) => {
+      fc.property(fc.oneof(anyText, code), (text) => {
         const ids = tokenizer.encode(text);
         expect(bytesOf(tokenizer, ids)).toBe(text);
         expect(tokenizer.decode(ids).text).toBe(text);
@@ -31,7 +32,7 @@ describe('byte-level BPE (the seed)', () => {
 
   it('merges in the order of the vocabulary file', () => {
     fc.assert(
-      fc.property(fc.oneof(wellFormed, code), (text) => {
+      fc.property(fc.oneof(anyText, code), (text) => {
         expect(tokenizer.encode(text)).toEqual(referenceEncode(text));
       }),
     );
@@ -144,7 +145,7 @@ describe('a vocabulary of the Llama 2 kind', () => {
   it('encodes any text to exactly its bytes: no space is put before it', () => {
     // ▁ itself stands for a space in such a vocabulary.
     fc.assert(
-      fc.property(fc.oneof(wellFormed, code).filter((text) => !text.includes('▁')), (text) => {
+      fc.property(fc.oneof(anyText, code).filter((text) => !text.includes('▁')), (text) => {
         expect(bytesOf(tokenizer, tokenizer.encode(text))).toBe(text);
       }),
     );

@@ -11,7 +11,7 @@ function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
 describe('the text of tokens', () => {
   it('is whole wherever tokens cut its characters, and each token starts where its bytes do', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }).map((s) => s.toWellFormed()), fc.array(fc.nat()), (text, places) => {
+      fc.property(fc.string({ unit: 'binary', maxLength: 40 }).map((s) => Buffer.from(s).toString()), fc.array(fc.nat(), { maxLength: 12 }), (text, places) => {
         const tokens = cut(Buffer.from(text), places);
         const decoded = decodeTokens(tokens);
         expect(decoded.text).toBe(text);
@@ -40,7 +40,7 @@ describe('the text of tokens', () => {
         const { text, offsets } = decodeTokens(tokens);
         expect(offsets.at(-1)).toBe(Buffer.byteLength(text));
         expect(offsets).toEqual([...offsets].sort((a, b) => a - b));
-        expect(text.isWellFormed()).toBe(true);
+        expect(Buffer.from(text).toString()).toBe(text);
       }),
     );
     expect(decodeTokens([Uint8Array.of(0xff), Buffer.from('b')])).toEqual({ text: '\uFFFDb', offsets: [0, 3, 4] });
