@@ -40,6 +40,8 @@ export async function connectDaemon(workspace: string): Promise<DaemonLink | nul
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   link.onDispose(() => socket.destroy());
   link.onError(() => undefined);
+  // Whoever waits for an answer learns that none comes.
+  link.onClose(() => link.dispose());
   link.listen();
   try {
     return { link, hello: await greet(link, workspace, path), closed };

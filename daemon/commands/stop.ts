@@ -4,6 +4,8 @@ import type { Command } from 'commander';
 import { daemonStop } from '../../protocol/editor.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import { call } from '../../protocol/transport.ts';
+import { hindsightHome } from '../server/home.ts';
+import { isFree } from '../server/socket.ts';
 import { connectDaemon, workspaceUri } from './client.ts';
 import { print, withJson } from './output.ts';
 import type { JsonOption } from './output.ts';
@@ -19,20 +21,16 @@ export function registerStop(program: Command): void {
       if (daemon === null) return print({ stopped: false, reason: 'not running' }, 'No daemon is running.', flags);
       const { pid } = daemon.hello.daemon;
       await call(daemon.link, daemonStop, {});
-      await gone(pid);
+      await freed(pid);
       daemon.link.dispose();
       print({ stopped: true, pid }, `The daemon (process ${pid}) has ended.`, flags);
     });
 }
 
-async function gone(pid: number): Promise<void> {
-  for (const deadline = Date.now() + STOP_SECONDS * 1000; Date.now() < deadline; ) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return;
-    }
-    await pause(50);
+/** Not the end of the process: one whose parent has not looked yet goes on to exist. */
+async function freed(pid: number): Promise<void> {
+  for (const deadline = Date.now() + STOP_SECONDS * 1000; Date.now() < deadline; await pause(50)) {
+    if (isFree(hindsightHome())) return;
   }
   throw new HindsightError('deadline', { what: `The end of process ${pid}`, seconds: STOP_SECONDS });
 }

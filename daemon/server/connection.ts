@@ -20,6 +20,7 @@ import type { Daemon } from './daemon.ts';
 import type { Window } from './window.ts';
 
 const SIGNALS_PER_BATCH = 1000;
+const STOP_AFTER_MS = 20;
 
 /** Serves a client until its link closes. Call it before anything else listens on `link`. */
 export function serveConnection(daemon: Daemon, link: MessageConnection): void {
@@ -125,7 +126,8 @@ function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
   handle(link, editor.adapterRollback, async ({ workspace, to }) => ({ serving: await daemon.rollback(workspace, to) }));
   handle(link, editor.learningShow, ({ workspace }) => ({ markdown: daemon.learningPage(workspace) }));
   handle(link, editor.daemonStop, () => {
-    daemon.requestStop();
+    // The answer goes out first.
+    setTimeout(() => daemon.requestStop(), STOP_AFTER_MS);
     return {};
   });
 }

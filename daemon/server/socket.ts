@@ -29,7 +29,7 @@ export async function listen(home: string, onClient: (socket: Socket) => void): 
     throw new HindsightError('badRequest', { problem: `${path} is too long for a socket's address`, remedy: `Set HINDSIGHT_HOME to a folder of at most ${LONGEST_PATH - 12} characters.` });
   }
   makeHome(home);
-  const release = lock(join(home, 'daemon.lock'));
+  const release = lock(lockPath(home));
   if (release === null) return null;
   try {
     if (process.platform !== 'win32') await clearStale(path);
@@ -47,13 +47,25 @@ export async function listen(home: string, onClient: (socket: Socket) => void): 
   }
 }
 
+/** Whether no daemon has this home, not even one that is about to end. */
+export function isFree(home: string): boolean {
+  const release = lock(lockPath(home));
+  release?.();
+  return release !== null;
+}
+
+const lockPath = (home: string): string => join(home, 'daemon.lock');
+
 /** @returns releases the lock; null when another process has it */
 function lock(path: string): (() => void) | null {
   const database = new Libsql(path);
   try {
     database.pragma('busy_timeout = 0');
     database.exec('begin exclusive');
-    return () => database.close();
+    return () => {
+      database.exec('rollback');
+      database.close();
+    };
   } catch (thrown) {
     database.close();
     if (isBusy(thrown)) return null;

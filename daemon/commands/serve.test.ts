@@ -1,0 +1,142 @@
+import { spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import Libsql from 'libsql';
+
+const HINDSIGHT = resolve(import.meta.dirname, '../../dist/hindsight.js');
+let home: string;
+const started: ChildProcess[] = [];
+
+beforeEach(() => (home = mkdtempSync(join(tmpdir(), 'hindsight-cli-'))));
+afterEach(async () => {
+  for (const child of started.splice(0)) if (child.exitCode === null) child.kill('SIGKILL');
+  rmSync(home, { recursive: true, force: true });
+});
+
+/** Runs a command to its end. */
+function run(...args: string[]): { code: number | null; out: string; err: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [HINDSIGHT, ...args], { env: { ...process.env, HINDSIGHT_HOME: home }, encoding: 'utf8', timeout: 60_000 });
+  return { code: status, out: stdout, err: stderr };
+}
+
+/** Starts `serve`. @returns what it printed first, and its end */
+async function serve(...args: string[]): Promise<{ child: ChildProcess; said: string; ended: Promise<number | null> }> {
+  const child = spawn(process.execPath, [HINDSIGHT, 'serve', '--idle', '30', ...args], { env: { ...process.env, HINDSIGHT_HOME: home }, stdio: ['ignore', 'pipe', 'pipe'] });
+  started.push(child);
+  const ended = new Promise<number | null>((done) => child.once('exit', (code) => done(code)));
+  const said = await new Promise<string>((done) => {
+    let text = '';
+    const hear = (chunk: Buffer): void => {
+      text += String(chunk);
+      if (text.includes('\n')) done(text);
+    };
+    child.stdout.on('data', hear);
+    child.stderr.on('data', hear);
+    child.once('exit', () => done(text));
+  });
+  return { child, said, ended };
+}
+
+/** Exactly one JSON object on stdout. */
+const json = (out: string): Record<string, unknown> => JSON.parse(out) as Record<string, unknown>;
+
+describe('serve, status, stop', () => {
+  it('one daemon serves a home; the second finds it; stop ends it', async () => {
+    const first = await serve();
+    expect(first.said).toContain('listens on');
+    const second = await serve();
+    expect(second.said).toContain('already serves');
+    expect(await second.ended).toBe(0);
+    const status = run('status', '--json', '-', '--workspace', 'file:///p');
+    expect(status.code).toBe(0);
+    expect(json(status.out)).toMatchObject({ workspace: 'file:///p', consent: 'unknown', adapter: null, daemon: { pid: first.child.pid } });
+    const stop = run('stop', '--json', '-');
+    expect(json(stop.out)).toEqual({ stopped: true, pid: first.child.pid });
+    expect(await first.ended).toBe(0);
+    expect(existsSync(join(home, 'daemon.sock'))).toBe(false);
+    expect(json(run('stop', '--json', '-').out)).toMatchObject({ stopped: false });
+  });
+
+  it('takes over what a killed daemon left', async () => {
+    const first = await serve();
+    first.child.kill('SIGKILL');
+    await first.ended;
+    expect(existsSync(join(home, 'daemon.sock'))).toBe(true);
+    expect((await serve()).said).toContain('listens on');
+  });
+
+  it('ends by itself when idle and alone', async () => {
+    const { ended } = await serve('--idle', '1');
+    expect(await ended).toBe(0);
+  });
+});
+
+describe('bad input: one sentence, exit code 1', () => {
+  const fails = (result: { code: number | null; err: string }, sentence: RegExp): void => {
+    expect(result.code).toBe(1);
+    expect(result.err).toMatch(sentence);
+    expect(result.err.trim().split('\n')).toHaveLength(1);
+  };
+
+  it('no daemon', () => fails(run('status'), /^hindsight: No Hindsight daemon is running\. Start one with `hindsight serve`\.$/m));
+
+  it('an occupied socket', async () => {
+    const stranger = createServer().listen(join(home, 'daemon.sock'));
+    await new Promise((ready) => stranger.once('listening', ready));
+    const { said, ended } = await serve();
+    expect(await ended).toBe(1);
+    expect(said).toMatch(/^hindsight: The socket .* is held by something that is not a Hindsight daemon\. Stop that program/);
+    await new Promise((closed) => stranger.close(closed));
+  });
+
+  it('a journal of a newer version, and garbage', () => {
+    const database = new Libsql(join(home, 'journal.db'));
+    database.exec('pragma user_version = 99');
+    database.close();
+    fails(run('serve'), /newer Hindsight \(schema 99, this one knows \d+\)\. Update Hindsight/);
+    fails(run('journal', 'stats'), /schema 99/);
+    writeFileSync(join(home, 'journal.db'), 'garbage '.repeat(400));
+    fails(run('serve'), /The journal .* cannot be opened: .*\. Move it away/);
+  });
+
+  it('a setting that is none, an adapter that is none, nothing to forget', () => {
+    fails(run('serve', '--set', 'lrate=1'), /--set lrate=1 is not a setting with a number\. The settings are seed, rank/);
+    fails(run('adapters', 'show', '7'), /There is no adapter version 7/);
+    fails(run('adapters', 'show', 'seven'), /seven is not a version/);
+    fails(run('journal', 'forget'), /Exactly one thing can be forgotten at once/);
+  });
+});
+
+describe('journal', () => {
+  it('stats, verify, export and forget', async () => {
+    const { ended } = await serve('--idle', '0.2');
+    await ended;
+    expect(json(run('journal', 'stats', '--json', '-').out)).toMatchObject({ signals: 0, turns: 0, schema: 1 });
+    expect(json(run('journal', 'verify', '--json', '-').out)).toEqual({ sound: true, problems: [] });
+    expect(run('journal', 'export', join(home, 'turns.jsonl')).code).toBe(0);
+    expect(readFileSync(join(home, 'turns.jsonl'), 'utf8')).toBe('');
+    expect(json(run('journal', 'forget', '--workspace', 'file:///p', '--json', '-').out)).toEqual({ signals: 0, turns: 0, adapters: [] });
+  });
+
+  it('forgets nothing while a daemon still has it in memory', async () => {
+    await serve();
+    const { code, err } = run('journal', 'forget', '--session', 's');
+    expect(code).toBe(1);
+    expect(err).toContain('Run `hindsight stop` first');
+  });
+});
+
+describe('doctor', () => {
+  it('load-tests the seven named packages, the engine and the journal', () => {
+    const { out, code } = run('doctor', '--json', '-');
+    const { findings } = json(out) as { findings: { check: string; state: string; says: string }[] };
+    expect(findings.filter(({ state }) => state === 'broken')).toEqual([]);
+    expect(code).toBe(0);
+    const checked = findings.map(({ check }) => check);
+    for (const name of ['vscode-languageserver', 'vscode-languageclient', 'vscode-jsonrpc', 'simple-git', 'node-pty', 'onnxruntime-node', '@vscode/test-electron']) expect(checked).toContain(name);
+  });
+});
