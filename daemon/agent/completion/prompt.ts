@@ -35,8 +35,9 @@ export interface Prompt {
 }
 
 const BLOCK_LINES = 8;
-/** Tokens by which a block that alone is over the budget is cut. */
-const CUT_TOKENS = 32;
+/** The cursor's own line counts in such steps, and is cut by them where it alone is over the budget:
+ *  its tokens come and go while it is typed, and the cut before it must not. */
+const STEP_TOKENS = 32;
 /** Characters of text that no budget reaches beyond: long white space is the longest token. */
 const CHARACTERS_PER_TOKEN = 8;
 
@@ -45,16 +46,19 @@ export async function buildPrompt(engine: SnippetEngine, document: Document, sni
   const { fim, bos } = engine.model;
   const fileSep = fim?.fileSep ?? null;
   const { kept, healed } = mode === 'prefix' ? heal(lineEnds(document.prefix)) : { kept: lineEnds(document.prefix), healed: '' };
-  const blocks = lineBlocks(kept).slice(-blocksWithin(kept, budget.total * CHARACTERS_PER_TOKEN));
+  const lineStart = kept.lastIndexOf('\n') + 1;
+  const reach = budget.total * CHARACTERS_PER_TOKEN;
+  const blocks = lastBlocks(lineBlocks(kept.slice(0, lineStart)), reach);
+  const line = kept.slice(lineStart).slice(-reach);
   const header = renderHeader(document.path, fileSep);
   const rendered = snippets.map((snippet) => renderSnippet(snippet, fileSep));
   const suffix = mode === 'fim' ? lineEnds(document.suffix).slice(0, budget.suffix * CHARACTERS_PER_TOKEN) : '';
-  const { ids } = await engine.tokenize({ texts: [header.text, suffix, ...rendered.map((one) => one.text), ...blocks] });
+  const { ids } = await engine.tokenize({ texts: [header.text, suffix, line, ...rendered.map((one) => one.text), ...blocks] });
   const headerIds = renderedIds(header, ids[0] ?? []);
   const suffixIds = (ids[1] ?? []).slice(0, budget.suffix);
-  const snippetIds = within(rendered.map((one, index) => renderedIds(one, ids[index + 2] ?? [])), budget.snippets);
+  const snippetIds = within(rendered.map((one, index) => renderedIds(one, ids[index + 3] ?? [])), budget.snippets);
   const fixed = headerIds.length + suffixIds.length + snippetIds.length + (mode === 'fim' ? 3 : 0) + (bos === null ? 0 : 1);
-  const prefixIds = lastBlocks(ids.slice(2 + rendered.length), Math.max(CUT_TOKENS, budget.total - fixed));
+  const prefixIds = prefixWithin(ids.slice(3 + rendered.length), ids[2] ?? [], Math.max(STEP_TOKENS, budget.total - fixed));
   const body = mode === 'fim' && fim ? [fim.prefix, ...prefixIds, fim.suffix, ...suffixIds, fim.middle] : prefixIds;
   return { ids: [...(bos === null ? [] : [bos]), ...snippetIds, ...headerIds, ...body], healed };
 }
@@ -96,19 +100,21 @@ function lineEnd(text: string, at: number): number {
   return end < 0 ? text.length : end + 1;
 }
 
-/** How many of the last blocks may matter; more are not worth encoding. */
-function blocksWithin(text: string, characters: number): number {
-  return Math.max(1, lineBlocks(text.slice(-characters)).length + 1);
+/** The last blocks that budgets can reach; more are not worth encoding. */
+function lastBlocks(blocks: readonly string[], characters: number): string[] {
+  let first = blocks.length;
+  for (let left = characters; first > 0 && left > 0; first--) left -= blocks[first - 1]?.length ?? 0;
+  return blocks.slice(first);
 }
 
-/** As many of the last blocks as fit; one that alone does not fit is cut by a fixed stride. */
-function lastBlocks(blocks: readonly (readonly number[])[], room: number): number[] {
+/** The cursor's line, and before it as many of the last blocks as fit. */
+function prefixWithin(blocks: readonly (readonly number[])[], line: readonly number[], room: number): number[] {
+  const steps = (count: number): number => Math.ceil(count / STEP_TOKENS) * STEP_TOKENS;
+  if (line.length > room) return line.slice(steps(line.length - room));
   let first = blocks.length;
-  let used = 0;
-  while (first > 0 && used + (blocks[first - 1]?.length ?? 0) <= room) used += blocks[--first]?.length ?? 0;
-  if (first < blocks.length) return blocks.slice(first).flat();
-  const last = blocks.at(-1) ?? [];
-  return last.slice(Math.ceil((last.length - room) / CUT_TOKENS) * CUT_TOKENS);
+  let left = room - Math.max(STEP_TOKENS, steps(line.length));
+  while (first > 0 && (blocks[first - 1]?.length ?? 0) <= left) left -= blocks[--first]?.length ?? 0;
+  return [...blocks.slice(first).flat(), ...line];
 }
 
 /** The best snippets that fit, the best one last. */
