@@ -18,6 +18,8 @@ import type { VirtualClock } from './virtualClock.ts';
 
 const MS_PER_CHARACTER = 200;
 const MS_PER_FILE = 2000;
+/** Lines that a response of 32 tokens may reach. */
+const LINES_COMPARED = 4;
 /** Four seconds of typing. */
 const KEYS_PER_BATCH = 20;
 /** Longer than the last survival horizon (900 s). */
@@ -95,11 +97,13 @@ export class Developer {
     await this.#change(uri, { offset: start, length: removed, text: '' }, hunk.removed);
     await this.#change(uri, { offset: start, length: 0, text: hunk.added.at(-1)?.end ?? '' }, 1);
     let cursor = start;
+    let asked = -Infinity;
     for (let at = 0; at < hunk.added.length; ) {
       const [line, ...following] = hunk.added.slice(at);
       if (!line) break;
+      if (line.measured) asked = at;
       cursor = await this.#insert(uri, cursor, (hunk.added[at - 1]?.end ?? '') + line.indent);
-      const written = line.measured ? await this.#askAndType(file, cursor, line, following) : { lines: 1, cursor: await this.#type(uri, cursor, line.body) };
+      const written = line.measured ? await this.#askAndType(file, cursor, line, following) : { lines: 1, cursor: await this.#typeUnmeasured(uri, cursor, line, at - asked) };
       cursor = written.cursor;
       at += written.lines;
     }
@@ -170,6 +174,14 @@ export class Developer {
       if ((at - cursor) % KEYS_PER_BATCH === 0) await this.#editor.publish();
     }
     return at;
+  }
+
+  /** The next lines are still compared with what was offered; further ones are put in whole, at the
+   *  time that typing them takes. @param since  lines after the last measured one */
+  async #typeUnmeasured(uri: string, cursor: number, line: PlannedLine, since: number): Promise<number> {
+    if (since <= LINES_COMPARED) return this.#type(uri, cursor, line.body);
+    await this.#change(uri, { offset: cursor, length: 0, text: line.body }, line.body.length);
+    return cursor + line.body.length;
   }
 
   /** At one key press: Enter with its indentation, or Tab. @returns the cursor after the text */
