@@ -22,7 +22,7 @@ interface ReplayFlags extends JsonOption {
   export?: string;
   report?: string;
   model: string;
-  set: Partial<LearnSettings>;
+  set?: Partial<LearnSettings>;
   latency: boolean;
 }
 
@@ -36,7 +36,7 @@ export function registerReplay(program: Command): void {
     .option('--method <names>', `comma-separated, of: ${Object.keys(METHODS).join(', ')}, default (${DEFAULT_METHOD}); frozen always takes part`, methods, ['frozen', DEFAULT_METHOD])
     .option('--seeds <n>', 'runs of each method that trains', count, 1)
     .option('--model <folder>', 'a model in Hugging Face layout (default: the bundled seed)', bundledModel())
-    .option('--set <key=value>', 'a setting of learning, repeatable, e.g. lr=3e-4', setting, {})
+    .option('--set <key=value>', 'a setting of learning, repeatable, e.g. lr=3e-4', setting)
     .option('--no-latency', 'leave out the wall-clock run for secondsOutcomeToServed')
     .option('--report <file>', 'write the HTML report')
     .option('--export <file>', 'write the stream to a file and end')
@@ -80,9 +80,9 @@ function isMethod(name: string): name is MethodName {
   return Object.hasOwn(METHODS, name);
 }
 
-function setting(text: string, earlier: Partial<LearnSettings>): Partial<LearnSettings> {
+function setting(text: string, earlier: Partial<LearnSettings> = {}): Partial<LearnSettings> {
   const [key = '', value = ''] = text.split('=');
-  const known = Object.entries(DEFAULT_SETTINGS).filter(([, standard]) => typeof standard === 'number').map(([name]) => name);
+  const known = Object.entries(DEFAULT_SETTINGS).filter(([, standard]) => typeof standard !== 'string').map(([name]) => name);
   if (!known.includes(key)) throw new InvalidArgumentError(`there is no setting ${key}; there are ${known.join(', ')}`);
   if (value === '' || !Number.isFinite(Number(value))) throw new InvalidArgumentError(`${key} needs a number`);
   return { ...earlier, [key]: Number(value) };

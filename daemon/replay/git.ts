@@ -49,9 +49,11 @@ async function open(path: string, unusable: (problem: string) => HindsightError)
   return git;
 }
 
+/** What its package calls itself; a folder can have any name. */
 async function nameOf(git: SimpleGit, path: string): Promise<string> {
+  const manifest = /"name":\s*"([^"]+)"/.exec(await git.raw(['show', 'HEAD:package.json']).catch(() => ''));
   const root = (await git.raw(['rev-parse', '--show-toplevel']).catch(() => '')).trim();
-  return basename(root || path.replace(/(\/repo)?(\/?\.git)?$/, ''));
+  return manifest?.[1] ?? basename(root || path.replace(/(\/?\.git)?$/, ''));
 }
 
 /** Walks back until enough commits add lines. @returns oldest first */
