@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GOLDEN_TEXTS } from '../gate/golden.ts';
 import type { Turn } from '../journal/records.ts';
 import { Scene, WORKSPACE } from '../learn/scene.fixture.ts';
 import { AdapterStore } from './store.ts';
@@ -20,7 +21,7 @@ describe('versions of a workspace, with the real engine', () => {
   /** Two promoted versions that answer differently from the base and from one another. */
   beforeAll(async () => {
     // Steps large enough to change greedy answers, small enough for the gate.
-    scene = await Scene.start({ stepSamples: 4, lr: 0.01 });
+    scene = await Scene.start({ stepSamples: 4, lr: 0.01 }, { golden: GOLDEN_TEXTS.slice(0, 10) });
     for (let round = 0; round < 3; round++) {
       answers.push(prompts.length === 0 ? [] : await greedy());
       if (round === 2) break;

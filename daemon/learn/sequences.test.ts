@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TrainSequence } from '../../protocol/engine.ts';
+import { GOLDEN_TEXTS } from '../gate/golden.ts';
 import { divergence } from '../hindsight/divergence.ts';
 import { insertSnippet, hintSnippets } from '../hindsight/inject.ts';
 import type { NextState, Turn } from '../journal/records.ts';
@@ -16,7 +17,7 @@ describe('sequences of a sample, with the real engine', () => {
   let scene: Scene;
   let turn: Turn;
   beforeAll(async () => {
-    scene = await Scene.start({ stepSamples: 4, lr: 0.02 });
+    scene = await Scene.start({ stepSamples: 4, lr: 0.02 }, { golden: GOLDEN_TEXTS.slice(0, 10) });
     // A non-zero adapter serves: what is tested must not hold only at the base.
     for (let index = 0; index < 4; index++) {
       const one = await scene.turn({ id: `warm-${index}`, prefix: `export function f${index}() {\n  ` });

@@ -63,7 +63,8 @@ export interface LearnSettings {
   deltaClip: number;
   /** Longest stretch of the developer's text that is spliced, tokens. */
   spliceTokens: number;
-  /** Least probability of the developer's token in a splice target. */
+  /** Least probability of the developer's token in a splice target. A weak teacher's own distribution
+   *  teaches little: on the seed 0.05 lost likelihood, 0.5 gained 0.010 nats/byte, 0.9 0.016, 1 0.015. */
   spliceFloor: number;
   /** Share of blocks that is held out. */
   holdoutShare: number;
@@ -88,7 +89,7 @@ export const DEFAULT_SETTINGS: LearnSettings = {
   ceLambda: 0,
   spliceWeight: 1,
   pgWeight: 1,
-  opdWeight: 1,
+  opdWeight: 0.25,
   stepSamples: 16,
   quietSamples: 4,
   quietSeconds: 60,
@@ -97,7 +98,7 @@ export const DEFAULT_SETTINGS: LearnSettings = {
   developerWeight: 0.05,
   deltaClip: 1,
   spliceTokens: 64,
-  spliceFloor: 0.5,
+  spliceFloor: 0.9,
   holdoutShare: 0.2,
   completionPrior: 0.25,
 };

@@ -184,13 +184,15 @@ async function descend(name: string, lessons: readonly Lesson[], { lr }: StepReq
     onProgress('train', done, sequences.length);
     await parts.checkpoint();
     const result = await engine.forwardBackward({ adapter: name, sequences: sequences.slice(done, done + MICRO_BATCH), settings: loss });
-    for (const term of ['pg', 'opd', 'splice', 'kl', 'ce'] as const) sums[term] += result.loss[term] ?? 0;
+    for (const term of ['pg', 'opd', 'splice', 'kl', 'ce'] as const) {
+      if (result.positions[term] > 0 && result.loss[term] === null) return null;
+      sums[term] += result.loss[term] ?? 0;
+    }
     if (result.effectiveSampleSize !== null) ess.push({ value: result.effectiveSampleSize, positions: result.positions.pg });
     tokens += result.tokens;
   }
   const { beta1, beta2, eps, weightDecay, clipNorm } = settings;
   const { gradNorm } = await engine.optimStep({ adapter: name, lr, beta1, beta2, eps, weightDecay, clipNorm });
-  if (!Number.isFinite(gradNorm)) return null;
   onProgress('train', sequences.length, sequences.length);
   const effectiveSampleSize = weightedMean(ess);
   if (effectiveSampleSize !== null && effectiveSampleSize < LEAST_ESS) {

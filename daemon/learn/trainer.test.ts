@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { GOLDEN_TEXTS } from '../gate/golden.ts';
 import { divergence } from '../hindsight/divergence.ts';
 import type { Turn } from '../journal/records.ts';
 import { Scene, WORKSPACE } from './scene.fixture.ts';
@@ -35,7 +36,9 @@ async function contradicted(turns: readonly Turn[], adapter: string | null): Pro
 }
 
 let scene: Scene;
-const start = async (settings: Partial<LearnSettings> = {}, patch: Parameters<typeof Scene.start>[1] = {}): Promise<Scene> => (scene = await Scene.start(settings, patch));
+const start = async (settings: Partial<LearnSettings> = {}, patch: Parameters<typeof Scene.start>[1] = {}): Promise<Scene> =>
+  // A small golden set: what the gate thinks is judged elsewhere.
+  (scene = await Scene.start(settings, { golden: GOLDEN_TEXTS.slice(0, 10), ...patch }));
 afterEach(() => scene.close());
 
 describe('a step with the real engine', () => {
@@ -159,7 +162,7 @@ describe('samples', () => {
 describe('conformance 21: a candidate that fails the gate', () => {
   it('never serves, leaves a receipt, and training goes on from what serves', async () => {
     // A learning rate that ruins the model in one step: the golden set must notice.
-    const { trainer, adapters, journal } = await start({ lr: 4 });
+    const { trainer, adapters, journal } = await start({ lr: 4 }, { golden: GOLDEN_TEXTS });
     await divergedTurns(scene, 16);
     expect(await trainer.drain(WORKSPACE)).toEqual({ steps: 1, promoted: 0 });
     expect(journal.serving(WORKSPACE)).toBeNull();
@@ -191,6 +194,31 @@ describe('a killed process', () => {
     await scene.trainer.drain(WORKSPACE);
     expect(scene.journal.samples({ state: 'consumed' })).toHaveLength(4);
     expect(scene.journal.steps({ state: 'gated' })).toHaveLength(1);
+  });
+
+  it('of the engine, at any phase of a step, loses and doubles nothing', async () => {
+    let killAt: string | null = null;
+    await start({ stepSamples: 4 }, { onProgress: (_workspace, phase) => {
+      if (phase !== killAt) return;
+      killAt = null;
+      process.kill(scene.engine.pid ?? NaN, 'SIGKILL');
+    } });
+    await divergedTurns(scene, 4);
+    for (const phase of ['score', 'train', 'gate']) {
+      const restarted = new Promise<void>((resolve) => void scene.engine.onRestart(resolve));
+      killAt = phase;
+      await expect(scene.trainer.drain(WORKSPACE)).rejects.toMatchObject({ errorName: 'engineUnavailable' });
+      await restarted;
+      // What comes back goes on by itself: the samples are a full batch.
+      await scene.trainer.drain(WORKSPACE);
+      expect(scene.journal.pipeCounts(WORKSPACE)).toMatchObject({ samplesReady: 0, samplesLeased: 0 });
+      expect(scene.journal.steps({ state: 'gated' }).length).toBe(['score', 'train', 'gate'].indexOf(phase) + 1);
+      for (let index = 0; index < 4; index++) {
+        const turn = await scene.turn({ id: `${phase}-${index}`, prefix: prefixOf(`f${index}`) });
+        scene.outcome(turn, { developerText: writtenOf(`f${index}`) });
+      }
+    }
+    expect(scene.journal.verify()).toEqual([]);
   });
 
   it('between candidate and gate judges that candidate, trains nothing twice', async () => {
