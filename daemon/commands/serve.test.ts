@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import Libsql from 'libsql';
+import { SCHEMA_VERSION } from '../journal/migrations.ts';
 
 const HINDSIGHT = resolve(import.meta.dirname, '../../dist/hindsight.js');
 let home: string;
@@ -115,7 +116,7 @@ describe('journal', () => {
   it('stats, verify, export and forget', async () => {
     const { ended } = await serve('--idle', '0.2');
     await ended;
-    expect(json(run('journal', 'stats', '--json', '-').out)).toMatchObject({ signals: 0, turns: 0, schema: 1 });
+    expect(json(run('journal', 'stats', '--json', '-').out)).toMatchObject({ signals: 0, turns: 0, schema: SCHEMA_VERSION });
     expect(json(run('journal', 'verify', '--json', '-').out)).toEqual({ sound: true, problems: [] });
     expect(run('journal', 'export', join(home, 'turns.jsonl')).code).toBe(0);
     expect(readFileSync(join(home, 'turns.jsonl'), 'utf8')).toBe('');

@@ -12,7 +12,7 @@ import { forget } from './forget.ts';
 import type { ForgetScope, Forgotten } from './forget.ts';
 import type { AdapterRecord, Hint, NextState, Sample, SampleState, Step, Turn, Verdict } from './records.ts';
 import { adapterOf, assignments, sampleOf, stepOf } from './rows.ts';
-import { journalStats } from './stats.ts';
+import { journalStats, pipeCounts } from './stats.ts';
 import type { JournalStats, PipeCounts } from './stats.ts';
 import { verify } from './verify.ts';
 
@@ -210,7 +210,7 @@ export class Journal {
   }
 
   insertVerdict(verdict: Verdict): void {
-    this.#run('insert into verdict (turn, record) values (?, ?)', verdict.turn, JSON.stringify(verdict));
+    this.#run('insert into verdict (turn, workspace, record) select id, workspace, ? from turn where id = ?', JSON.stringify(verdict), verdict.turn);
   }
 
   /** Oldest first: the provisional one, then corrections. */
@@ -337,7 +337,7 @@ export class Journal {
   }
 
   pipeCounts(workspace?: string): PipeCounts {
-    return journalStats(this.database, workspace).pipe;
+    return pipeCounts(this.database, workspace);
   }
 
   stats(workspace?: string): JournalStats {

@@ -120,6 +120,13 @@ export const MIGRATIONS: readonly string[] = [
   create table consent (workspace text primary key, state text not null) strict;
   create table state (key text primary key, value text not null) strict;
   `,
+  // The counts of a status are asked for while somebody types: they must come from indexes alone.
+  `
+  alter table verdict add column workspace text not null default '';
+  update verdict set workspace = (select turn.workspace from turn where turn.id = verdict.turn);
+  create index verdict_workspace on verdict(workspace);
+  create index turn_counts on turn(workspace, role, open);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

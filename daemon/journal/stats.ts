@@ -1,10 +1,10 @@
 /** Counts of what is where in the pipe. */
 import type { z } from 'zod';
-import type { pipeCounts } from '../../protocol/editor.ts';
+import type { pipeCounts as wireCounts } from '../../protocol/editor.ts';
 import { pragma, rows } from './database.ts';
 import type { Database, Row } from './database.ts';
 
-export type PipeCounts = z.output<typeof pipeCounts>;
+export type PipeCounts = z.output<typeof wireCounts>;
 
 export interface JournalStats {
   schema: number;
@@ -19,33 +19,48 @@ export interface JournalStats {
   pipe: PipeCounts;
 }
 
-/** Of one workspace, or of all. */
+/** Of one workspace, or of all. Cheap: it is asked for while somebody types. */
+export function pipeCounts(database: Database, workspace?: string): PipeCounts {
+  const { count, grouped } = counter(database, workspace);
+  const turns = grouped('open', `turn`, `role = 'main'`);
+  const samples = grouped('state', 'sample');
+  return {
+    turnsOpen: turns.get(1) ?? 0,
+    turnsClosed: turns.get(0) ?? 0,
+    verdicts: count('verdict'),
+    samplesReady: samples.get('ready') ?? 0,
+    samplesLeased: samples.get('leased') ?? 0,
+    samplesConsumed: samples.get('consumed') ?? 0,
+    samplesDropped: samples.get('dropped') ?? 0,
+    steps: count('step'),
+  };
+}
+
+/** Everything, for a person; it reads the whole journal. */
 export function journalStats(database: Database, workspace?: string): JournalStats {
-  const of = workspace === undefined ? '' : 'where workspace = ?1';
-  const values = workspace === undefined ? [] : [workspace];
-  const first = (sql: string): Row => rows(database, sql, ...values)[0] ?? {};
-  const turns = first(`select count(*) as n, coalesce(sum(open), 0) as open, coalesce(sum(role = 'main' and not open), 0) as closed from turn ${of}`);
-  const ofTurn = (table: string): number => Number(first(`select count(*) as n from ${table} join turn on turn.id = ${table}.turn ${of}`)['n']);
-  const samples = new Map(rows(database, `select state, count(*) as n from sample ${of} group by state`, ...values).map((row) => [row['state'], Number(row['n'])]));
-  const outcomes = rows(database, `select outcome, count(*) as n from next_state join turn on turn.id = next_state.turn ${of} group by outcome order by outcome`, ...values);
+  const { count, grouped } = counter(database, workspace);
   return {
     schema: pragma(database, 'user_version'),
     bytes: pragma(database, 'page_count') * pragma(database, 'page_size'),
-    sessions: Number(first(`select count(*) as n from session ${of}`)['n']),
-    signals: Number(first(`select count(*) as n from signal join session on session.id = signal.session ${of}`)['n']),
-    turns: Number(turns['n']),
-    hints: ofTurn('hint'),
-    outcomes: Object.fromEntries(outcomes.map((row) => [String(row['outcome']), Number(row['n'])])),
-    adapters: Number(first(`select count(*) as n from adapter ${of}`)['n']),
-    pipe: {
-      turnsOpen: Number(turns['open']),
-      turnsClosed: Number(turns['closed']),
-      verdicts: ofTurn('verdict'),
-      samplesReady: samples.get('ready') ?? 0,
-      samplesLeased: samples.get('leased') ?? 0,
-      samplesConsumed: samples.get('consumed') ?? 0,
-      samplesDropped: samples.get('dropped') ?? 0,
-      steps: Number(first(`select count(*) as n from step ${of}`)['n']),
-    },
+    sessions: count('session'),
+    signals: count('signal join session on session.id = signal.session'),
+    turns: count('turn'),
+    hints: count('hint join turn on turn.id = hint.turn'),
+    outcomes: Object.fromEntries([...grouped('outcome', 'next_state join turn on turn.id = next_state.turn')].map(([outcome, n]) => [String(outcome), n])),
+    adapters: count('adapter'),
+    pipe: pipeCounts(database, workspace),
+  };
+}
+
+function counter(database: Database, workspace: string | undefined) {
+  const values = workspace === undefined ? [] : [workspace];
+  const only = (condition?: string): string => {
+    const conditions = [...(workspace === undefined ? [] : ['workspace = ?']), ...(condition === undefined ? [] : [condition])];
+    return conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`;
+  };
+  return {
+    count: (table: string): number => Number(rows(database, `select count(*) as n from ${table} ${only()}`, ...values)[0]?.['n'] ?? 0),
+    grouped: (column: string, table: string, condition?: string): Map<Row[string], number> =>
+      new Map(rows(database, `select ${column} as name, count(*) as n from ${table} ${only(condition)} group by ${column} order by ${column}`, ...values).map((row) => [row['name'], Number(row['n'])])),
   };
 }
