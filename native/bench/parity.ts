@@ -22,7 +22,7 @@ export interface ParityCheck {
   name: string;
   /** Largest absolute difference. */
   max: number;
-  /** That difference relative to the largest expected magnitude. */
+  /** ‖a-b‖/‖b‖ over the tensor; the difference itself where b is zero. */
   relative: number;
   bar: number;
   pass: boolean;
@@ -241,13 +241,15 @@ class FixtureRun {
     const stored = this.#stored(name);
     const wanted = values(stored);
     let max = actual.length === wanted.length ? 0 : Infinity;
-    let scale = 0;
+    let squares = max;
+    let norm = 0;
     wanted.forEach((value, i) => {
       const difference = Math.abs((actual[i] ?? NaN) - value);
       if (!(difference <= max)) max = difference;
-      scale = Math.max(scale, Math.abs(value));
+      squares += difference * difference;
+      norm += value * value;
     });
-    const relative = scale > 0 ? max / scale : max;
+    const relative = norm > 0 ? Math.sqrt(squares / norm) : max;
     this.#checks.push({ name, max, relative, bar, pass: (measure === 'max' ? max : relative) <= bar });
     this.computed.set(name, store(actual, stored.shape, stored.dtype));
   }
