@@ -62,6 +62,8 @@ export class Developer {
   readonly #editor: ReplayEditor;
   readonly #clock: Pace;
   readonly #promptAt: (place: Omit<Place, 'prompt'>) => Promise<PlacePrompt>;
+  /** Key presses since the daemon last heard of any. */
+  #untold = 0;
   #work: CommitWork = { count: { ...NO_TALLY }, places: [] };
 
   /** @param promptAt  the prompt that a request at a place has */
@@ -171,7 +173,6 @@ export class Developer {
     for (const character of text) {
       await this.#insert(uri, at, character);
       at += character.length;
-      if ((at - cursor) % KEYS_PER_BATCH === 0) await this.#editor.publish();
     }
     return at;
   }
@@ -194,6 +195,10 @@ export class Developer {
     if (change.length === 0 && change.text === '') return;
     this.#clock.advance(keys * MS_PER_CHARACTER);
     await this.#editor.change(uri, change);
+    this.#untold += keys;
+    if (this.#untold < KEYS_PER_BATCH) return;
+    this.#untold = 0;
+    await this.#editor.publish();
   }
 }
 
