@@ -22,7 +22,7 @@ export interface PastOffer {
   accepted: boolean;
 }
 
-/** Names of the features, in the order of `filterFeatures`. Few on purpose: of 45 that were tried, the
+/** Names of the features, in the order of `filterFeatures`. Few on purpose: of 44 that were tried, the
  *  others did not carry over from one person to the next (docs/classifier.md). */
 export const FILTER_FEATURES = ['sqrtSurprise', 'logprobUnknown', 'logChars', 'lineIsComment', 'midWord', 'afterOpening', 'afterOperator', 'afterSpace', 'acceptedLast', 'acceptedBefore'] as const;
 
