@@ -71,6 +71,9 @@ describe('the next-state classifier', () => {
 
   it('says what is missing when the model is not there or is not one', async () => {
     await expect(new PolarityClassifier('/nowhere/polarity.onnx').read({ kind: 'message', text: 'ok' })).rejects.toMatchObject({ errorName: 'modelMissing' });
+    const absent = new PolarityClassifier('/nowhere/polarity.onnx');
+    await expect(absent.read({ kind: 'message', text: 'ok' })).rejects.toThrow();
+    await expect(absent.close()).resolves.toBeUndefined();
     await expect(new PolarityClassifier('package.json').read({ kind: 'message', text: 'ok' })).rejects.toMatchObject({ errorName: 'modelCorrupt' });
   });
 });

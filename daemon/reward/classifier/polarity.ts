@@ -39,8 +39,7 @@ export class PolarityClassifier {
   /** The runtime and the model are loaded at the first text.
    *  @throws HindsightError `modelMissing` or `modelCorrupt` */
   async read(input: NextStateText): Promise<Reading> {
-    this.runtime ??= open(this.path);
-    const { session, tensor } = await this.runtime;
+    const { session, tensor } = await this.opened();
     const { ids, values } = featuresOf(input);
     const answer = await session.run({
       ids: new tensor('int32', ids, [ids.length]),
@@ -51,6 +50,15 @@ export class PolarityClassifier {
     const probabilities = { worked, failed, neutral };
     const polarity = worked >= failed && worked >= neutral ? 'worked' : failed >= neutral ? 'failed' : 'neutral';
     return { polarity, confidence: probabilities[polarity], probabilities };
+  }
+
+  /** A failed start is not kept: the next text tries again. */
+  private opened(): Promise<Runtime> {
+    this.runtime ??= open(this.path).catch((error: unknown) => {
+      this.runtime = null;
+      throw error;
+    });
+    return this.runtime;
   }
 
   async close(): Promise<void> {
@@ -76,8 +84,8 @@ function firstLine(text: string): string {
 
 async function open(path: string): Promise<Runtime> {
   if (!existsSync(path)) throw new HindsightError('modelMissing', { path, problem: 'the classifier is not there' });
-  const { InferenceSession: sessions, Tensor: tensor } = await import('onnxruntime-node');
   try {
+    const { InferenceSession: sessions, Tensor: tensor } = await import('onnxruntime-node');
     const session = await sessions.create(path, { executionProviders: ['cpu'], intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 });
     return { session, tensor };
   } catch (error) {
