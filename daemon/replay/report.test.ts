@@ -78,7 +78,7 @@ describe('the report', () => {
 
   it('shows every method with its interval, and what got worse', () => {
     for (const name of Object.keys(result.methods)) expect(html).toContain(`<th scope="row">${name}</th>`);
-    expect(html).toContain('binary: log-likelihood of the next edit');
+    expect(html).toContain('binary: likelihood of the next edit');
     expect(html).not.toContain('NaN');
   });
 });

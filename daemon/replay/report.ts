@@ -6,7 +6,7 @@ import type { LessonRecord, MethodResult, ReplayResult } from './result.ts';
 import type { Interval, MetricName } from './statistics.ts';
 
 const COLUMNS: { metric: MetricName; head: string; digits: number; note: string }[] = [
-  { metric: 'nextEditLogLikPerByte', head: 'Log-likelihood of the next edit', digits: 4, note: 'nats per byte' },
+  { metric: 'nextEditLogLikPerByte', head: 'Likelihood of the next edit', digits: 4, note: 'nats per byte' },
   { metric: 'charsSavedPct', head: 'Characters saved', digits: 2, note: '%' },
   { metric: 'acceptedPct', head: 'Accepted', digits: 2, note: '% of shown' },
   { metric: 'exactLinePct', head: 'Exact lines', digits: 2, note: '%' },
@@ -140,7 +140,7 @@ function lessons(result: ReplayResult): string {
   const better = (lesson: LessonRecord): boolean => lesson.natsAfter >= lesson.natsBefore;
   return `<section>
 <h2>Lessons</h2>
-<p class="note">Places the model was taught at, and how likely the base model and the last adapter find what the developer wrote. The largest changes, of both signs.</p>
+<p class="note">Places the model was taught at, and how likely what the developer wrote was to the version of that time and is to the last one. The largest changes, of both signs.</p>
 ${result.lessons
   .map(
     (lesson) => `<article>
@@ -196,11 +196,11 @@ const STYLE = `
 main{max-width:68rem;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:1.7rem;margin:0 0 .3rem}h1 em{font-style:normal;color:var(--c-combined)}h2{font-size:1.2rem;margin:2.4rem 0 .6rem}h3{font-size:.95rem;margin:0 0 .4rem;overflow-wrap:anywhere}
 .lead,.note,figcaption,small{color:var(--dim)}.lead{margin:0 0 1.4rem}.note,figcaption{font-size:.88rem}
 .headline{background:var(--panel);border:1px solid var(--line);border-left:5px solid var(--c-combined);border-radius:6px;padding:1rem 1.3rem}.headline p{margin:.2rem 0}.figure{font-size:2.1rem;font-weight:650;font-variant-numeric:tabular-nums}.figure span{font-size:1rem;font-weight:400;color:var(--dim)}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.92rem}th,td{padding:.45rem .6rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}thead th{vertical-align:bottom;font-weight:600}th:first-child,.text{text-align:left}td small{white-space:nowrap}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.92rem}th,td{padding:.45rem .5rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}thead th{vertical-align:bottom;font-weight:600}th:first-child,.text{text-align:left}td small{white-space:nowrap;font-size:.8rem}
 .better{color:var(--better)}.worse{color:var(--worse)}.same{color:var(--dim)}
 figure{margin:0 0 1.4rem;background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:.8rem}svg{display:block;width:100%;height:auto;font:12px system-ui,sans-serif}
 .grid{stroke:var(--line)}.zero{stroke:var(--dim)}.tick{fill:var(--dim)}.axis{fill:var(--fg)}.name{font-weight:600}.compared{fill:var(--shade)}
-article{background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:.8rem 1rem;margin:0 0 .8rem}pre{margin:0 0 .6rem;padding:.5rem .7rem;background:var(--shade);border-radius:4px;overflow-x:auto;font-size:.82rem}code{font-size:.86rem;overflow-wrap:anywhere;white-space:pre-wrap}
+article{background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:.8rem 1rem;margin:0 0 .8rem}pre{tab-size:2;margin:0 0 .6rem;padding:.5rem .7rem;background:var(--shade);border-radius:4px;overflow-x:auto;font-size:.82rem}code{font-size:.86rem;overflow-wrap:anywhere;white-space:pre-wrap}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem .9rem;margin:0}dt{color:var(--dim)}dd{margin:0}
 details{margin:.4rem 0}summary{cursor:pointer;padding:.2rem 0}summary:focus-visible{outline:2px solid var(--c-combined);outline-offset:2px}
 @media print{body{background:#fff}}`;

@@ -25,7 +25,7 @@ export interface CommitRecord {
   serving: number | null;
 }
 
-/** A line that was learned from, and how likely the base model and the last adapter find it. */
+/** A line that was learned from, and how likely it was to the version that served then, and is to the last one. */
 export interface LessonRecord {
   commit: string;
   path: string;
