@@ -48,7 +48,7 @@ function random(): number {
 
 function startDaemon(): ChildProcess {
   const settings = ['stepSamples=4', 'holdoutShare=0', 'quietSamples=2', 'quietSeconds=1'].flatMap((pair) => ['--set', pair]);
-  const child = spawn(process.execPath, [HINDSIGHT, 'serve', '--idle', '60', '--threads', '1', ...settings], { env: { ...process.env, HINDSIGHT_HOME: home }, stdio: 'ignore' });
+  const child = spawn(process.execPath, [HINDSIGHT, 'serve', '--idle', '60', '--threads', '1', '--method', 'combined', ...settings], { env: { ...process.env, HINDSIGHT_HOME: home }, stdio: 'ignore' });
   child.once('exit', () => (daemon = daemon === child ? null : daemon));
   return child;
 }
@@ -68,6 +68,8 @@ class Editor {
   text = 'export class Counter {\n';
   version = 1;
   link: MessageConnection | null = null;
+  /** A completion came since this was last set to false. */
+  answered = false;
   #acknowledged = -1;
 
   async connect(): Promise<MessageConnection> {
@@ -115,7 +117,8 @@ class Editor {
     const link = await this.connect();
     const lines = this.text.split('\n');
     const position = { line: lines.length - 1, character: lines.at(-1)?.length ?? 0 };
-    await link.sendRequest('textDocument/inlineCompletion', { textDocument: { uri: URI }, position, context: { triggerKind: 1 } }).catch(() => undefined);
+    const items = await link.sendRequest<unknown[]>('textDocument/inlineCompletion', { textDocument: { uri: URI }, position, context: { triggerKind: 1 } }).catch(() => []);
+    this.answered ||= items.length > 0;
   }
 
   async publish(): Promise<void> {
@@ -123,13 +126,10 @@ class Editor {
       const link = await this.connect();
       const first = this.#acknowledged + 1;
       const batch = this.signals.slice(first, first + 1 + Math.floor(random() * 7));
-      try {
-        const { acknowledged } = await call(link, signalPublish, { session: SESSION, first, signals: batch });
-        expect(acknowledged).toBe(first + batch.length - 1);
-        this.#acknowledged = acknowledged;
-      } catch {
-        link.dispose();
-      }
+      const answer = await call(link, signalPublish, { session: SESSION, first, signals: batch }).catch(() => null);
+      if (answer === null) link.dispose();
+      else expect(answer.acknowledged).toBe(first + batch.length - 1);
+      this.#acknowledged = answer?.acknowledged ?? this.#acknowledged;
     }
   }
 
@@ -148,9 +148,13 @@ it(`loses nothing and trains nothing twice across ${KILLS} kills of daemon and e
   await editor.connect();
   let index = 0;
   for (let kill = 0; kill < KILLS; kill++) {
-    const until = Date.now() + 150 + random() * 3500;
+    // Most kills meet an engine at work, the others whatever is starting.
+    editor.answered = random() < 0.25;
+    while (!editor.answered) await editor.line(index++);
+    const until = Date.now() + 100 + random() * 3500;
     const target = random() < 0.6 ? 'daemon' : 'engine';
     const killed = pause(until - Date.now()).then(() => {
+      // An engine that is down already is the daemon's to bring back.
       const pid = target === 'daemon' ? daemon?.pid : enginePid();
       if (pid !== undefined) process.kill(pid, 'SIGKILL');
     });
@@ -172,20 +176,20 @@ it(`loses nothing and trains nothing twice across ${KILLS} kills of daemon and e
 function account(editor: Editor): void {
   const journal = Journal.open(journalPath(home));
   try {
-    expect(journal.verify()).toEqual([]);
-    expect(journal.signals(SESSION)).toEqual(editor.signals);
+    expect(journal.verify(), 'the accounting').toEqual([]);
+    expect(journal.signals(SESSION), 'signals on disk').toEqual(editor.signals);
 
     const taught = journal.turnsOf({ workspace: WORKSPACE, open: false }).filter((turn) => journal.hints(turn.id).length > 0);
     const samples = journal.samples({ workspace: WORKSPACE });
-    expect(taught.length).toBeGreaterThan(KILLS);
-    expect(samples.map((sample) => sample.turn).sort()).toEqual(taught.map((turn) => turn.id).sort());
-    expect(samples.filter((sample) => sample.state === 'leased')).toEqual([]);
+    expect(taught.length).toBeGreaterThan(0);
+    expect(samples.map((sample) => sample.turn).sort(), 'a sample for each lesson').toEqual(taught.map((turn) => turn.id).sort());
+    expect(samples.filter((sample) => sample.state === 'leased'), 'samples of no step').toEqual([]);
     expect(samples.filter((sample) => sample.state === 'ready').length).toBeLessThan(4);
 
     const trained = adapters(journal).flatMap(({ samples: ids }) => ids);
     expect(new Set(trained).size).toBe(trained.length);
     const consumed = samples.filter((sample) => sample.state === 'consumed').map((sample) => sample.id);
-    expect(trained.sort((a, b) => a - b)).toEqual(consumed);
+    expect(trained.sort((a, b) => a - b), 'samples that receipts name').toEqual(consumed);
     expect(consumed.length).toBeGreaterThan(0);
   } finally {
     journal.close();
@@ -196,7 +200,7 @@ function account(editor: Editor): void {
 function adapters(journal: Journal): { samples: number[] }[] {
   const records = journal.adapters(WORKSPACE);
   const [folder] = readdirSync(adaptersPath(home));
-  expect(readdirSync(join(adaptersPath(home), folder ?? '')).sort()).toEqual(records.map((record) => String(record.version)).sort());
+  expect(readdirSync(join(adaptersPath(home), folder ?? '')).sort(), 'folders of adapters').toEqual(records.map((record) => String(record.version)).sort());
   return records.map((record) => {
     const weights = join(record.dir, 'adapter_model.safetensors');
     expect(existsSync(weights)).toBe(record.state !== 'rejected');
