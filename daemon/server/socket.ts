@@ -111,7 +111,8 @@ export function tryConnect(path: string): Promise<Socket | null> {
     });
     socket.once('error', (error: NodeJS.ErrnoException) => {
       socket.destroy();
-      if (['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'].includes(error.code ?? '')) resolve(null);
+      // A reset: whoever listened ended before it took the connection.
+      if (['ENOENT', 'ECONNREFUSED', 'ENOTSOCK', 'ECONNRESET'].includes(error.code ?? '')) resolve(null);
       else reject(error);
     });
   });
