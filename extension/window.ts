@@ -8,7 +8,7 @@ import { toHindsightError } from '../protocol/errors.ts';
 import { signalPublish } from '../protocol/signals.ts';
 import { on, type Link } from '../protocol/transport.ts';
 import { completionMiddleware, recordAccepted } from './completion/accepted.ts';
-import { daemonAddress } from './connection/address.ts';
+import { hindsightHome } from '../protocol/address.ts';
 import { DaemonConnection, type Greeting } from './connection/connection.ts';
 import { Consent } from './consent/consent.ts';
 import { askForConsent } from './consent/question.ts';
@@ -154,7 +154,7 @@ export class HindsightWindow {
   #makeConnection(): DaemonConnection {
     const settings = windowSettings();
     return new DaemonConnection({
-      address: daemonAddress(settings.home),
+      home: hindsightHome(settings.home),
       program: {
         script: this.context.asAbsolutePath('dist/hindsight.js'),
         args: settings.daemonArguments,

@@ -10,7 +10,7 @@ import type { Isa } from '../../native/index.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import { nativeError } from '../engine/native.ts';
 import { resolveModel } from '../models/models.ts';
-import { hindsightHome } from '../server/home.ts';
+import { hindsightHome } from '../../protocol/address.ts';
 import { print, table, withJson } from './output.ts';
 import type { JsonOption } from './output.ts';
 

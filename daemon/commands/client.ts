@@ -6,7 +6,7 @@ import type { MessageConnection } from 'vscode-jsonrpc/node';
 import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import { daemonHello, PROTOCOL } from '../../protocol/handshake.ts';
 import type { DaemonHello, EditorHello } from '../../protocol/handshake.ts';
-import { hindsightHome, socketPath } from '../server/home.ts';
+import { hindsightHome, socketPath } from '../../protocol/address.ts';
 import { tryConnect } from '../server/socket.ts';
 import { VERSION } from '../version.ts';
 

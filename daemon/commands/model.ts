@@ -5,7 +5,8 @@ import { startEngine } from '../engine/client.ts';
 import { inspectModel } from '../models/inspect.ts';
 import type { ModelFacts } from '../models/inspect.ts';
 import { importModel, listModels, resolveModel } from '../models/models.ts';
-import { hindsightHome, makeHome } from '../server/home.ts';
+import { hindsightHome } from '../../protocol/address.ts';
+import { makeHome } from '../server/home.ts';
 import { print, table, withJson } from './output.ts';
 import type { JsonOption } from './output.ts';
 

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { daemonStop } from '../../protocol/editor.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import { call } from '../../protocol/transport.ts';
-import { hindsightHome } from '../server/home.ts';
+import { hindsightHome } from '../../protocol/address.ts';
 import { isFree } from '../server/socket.ts';
 import { connectDaemon, workspaceUri } from './client.ts';
 import { print, withJson } from './output.ts';

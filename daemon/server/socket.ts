@@ -9,7 +9,8 @@ import type { Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import Libsql from 'libsql';
 import { HindsightError } from '../../protocol/errors.ts';
-import { makeHome, socketPath } from './home.ts';
+import { socketPath } from '../../protocol/address.ts';
+import { makeHome } from './home.ts';
 
 /** Bytes of a path that fit into a socket's address on every system. */
 const LONGEST_PATH = 100;

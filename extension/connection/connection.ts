@@ -8,10 +8,10 @@ import type { z } from 'zod';
 import { Backoff, RECONNECT } from './backoff.ts';
 import { startClient, type ClientOrder, type LiveClient } from './client.ts';
 import { openDaemon, type DaemonProgram } from './open.ts';
-import type { DaemonAddress } from './address.ts';
 
 export interface ConnectionOrder extends Omit<ClientOrder, 'prepare'> {
-  readonly address: DaemonAddress;
+  /** The daemon's folder. */
+  readonly home: string;
   readonly program: DaemonProgram;
   /** Registers handlers of the daemon's notifications on every new connection. */
   readonly listen: (link: Link) => void;
@@ -86,7 +86,7 @@ export class DaemonConnection implements vscode.Disposable {
   /** Resolves when the connection has ended again. */
   async #connectOnce(): Promise<void> {
     const { order } = this;
-    const socket = await openDaemon(order.address, order.program, this.#stopping.signal, (line) => order.log.info(line));
+    const socket = await openDaemon(order.home, order.program, this.#stopping.signal, (line) => order.log.info(line));
     const live = await startClient(socket, { ...order, prepare: (client) => order.listen(linkOf(client)) });
     if (this.#stopping.signal.aborted) return live.stop();
     this.#live = live;

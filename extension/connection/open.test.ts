@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { daemonAddress } from './address.ts';
+import { socketPath } from '../../protocol/address.ts';
 import { openDaemon } from './open.ts';
 
 let folder: string;
@@ -18,15 +18,14 @@ async function programOf(source: string): Promise<{ script: string; args: string
   await writeFile(script, source);
   return { script, args: ['--extra'], startLog: path.join(folder, 'logs/start.log') };
 }
-const address = () => daemonAddress('', { HINDSIGHT_HOME: folder }, 'linux');
 const never = new AbortController().signal;
 
 describe('opening the daemon', () => {
   it('connects to the one that listens, and starts none', async () => {
     const server = createServer();
-    await new Promise<void>((resolve) => server.listen(address().socket, resolve));
+    await new Promise<void>((resolve) => server.listen(socketPath(folder), resolve));
     const said: string[] = [];
-    const socket = await openDaemon(address(), await programOf('throw new Error("not me")'), never, (line) => said.push(line));
+    const socket = await openDaemon(folder, await programOf('throw new Error("not me")'), never, (line) => said.push(line));
     expect(said).toEqual([]);
     socket.destroy();
     server.close();
@@ -39,30 +38,21 @@ describe('opening the daemon', () => {
       fs.writeFileSync(path.join(home, 'args.json'), JSON.stringify(process.argv.slice(2)));
       setTimeout(() => require('node:net').createServer((client) => client.on('data', () => process.exit(0))).listen(path.join(home, 'daemon.sock')), 300);
       setTimeout(() => process.exit(0), 10000);`);
-    const socket = await openDaemon(address(), program, never, () => undefined);
+    const socket = await openDaemon(folder, program, never, () => undefined);
     expect(JSON.parse(await readFile(path.join(folder, 'args.json'), 'utf8'))).toEqual(['serve', '--extra']);
     socket.end('over');
   });
 
   it('says that it ended at once, and where to look, when it cannot start', async () => {
     const program = await programOf('console.error("no model"); process.exit(3)');
-    await expect(openDaemon(address(), program, never, () => undefined)).rejects.toThrow(/exit code 3.*start\.log/);
+    await expect(openDaemon(folder, program, never, () => undefined)).rejects.toThrow(/exit code 3.*start\.log/);
     expect(await readFile(program.startLog, 'utf8')).toContain('no model');
   });
 
   it('stops waiting when the window closes', async () => {
     const closing = new AbortController();
-    const opening = openDaemon(address(), await programOf('setTimeout(() => process.exit(0), 3000)'), closing.signal, () => undefined);
+    const opening = openDaemon(folder, await programOf('setTimeout(() => process.exit(0), 3000)'), closing.signal, () => undefined);
     setTimeout(() => closing.abort(), 200);
     await expect(opening).rejects.toThrow(/abort/i);
-  });
-});
-
-describe('the address', () => {
-  it('is the environment’s, then the setting’s, then the home folder’s', () => {
-    expect(daemonAddress('/b', { HINDSIGHT_HOME: '/a' }, 'linux').socket).toBe('/a/daemon.sock');
-    expect(daemonAddress('/b', {}, 'linux').home).toBe('/b');
-    expect(daemonAddress('', {}, 'linux').home).toBe(path.join(os.homedir(), '.hindsight'));
-    expect(daemonAddress('/b', {}, 'win32').socket).toMatch(/^\\\\\.\\pipe\\hindsight-/);
   });
 });

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import path from 'node:path';
-import type { DaemonAddress } from './address.ts';
+import { socketPath } from '../../protocol/address.ts';
 
 export interface DaemonProgram {
   /** `dist/hindsight.js`. */
@@ -19,17 +19,18 @@ const START_DEADLINE_MS = 20_000;
 const POLL_MS = 100;
 
 /** @throws when the daemon neither answers nor can be started; the message names where to look */
-export async function openDaemon(address: DaemonAddress, program: DaemonProgram, signal: AbortSignal, say: (line: string) => void): Promise<Socket> {
-  const running = await tryConnect(address.socket);
+export async function openDaemon(home: string, program: DaemonProgram, signal: AbortSignal, say: (line: string) => void): Promise<Socket> {
+  const path = socketPath(home);
+  const running = await tryConnect(path);
   if (running !== undefined) return running;
-  say(`starting the daemon: serve on ${address.socket}`);
-  const started = startDaemon(address, program);
+  say(`starting the daemon: serve on ${path}`);
+  const started = startDaemon(home, program);
   for (const deadline = Date.now() + START_DEADLINE_MS; Date.now() < deadline; ) {
     signal.throwIfAborted();
-    const socket = await tryConnect(address.socket);
+    const socket = await tryConnect(path);
     if (socket !== undefined) return socket;
     // Not yet a failure: another window's daemon may have won the race for the socket and be about to listen.
-    if (started.endedWith() !== undefined && (await endedForGood(address.socket))) break;
+    if (started.endedWith() !== undefined && (await endedForGood(path))) break;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   const ended = started.endedWith();
@@ -61,14 +62,14 @@ export async function tryConnect(path: string): Promise<Socket | undefined> {
 }
 
 /** Detached and in a session of its own: the daemon serves other windows too and outlives this one. */
-function startDaemon(address: DaemonAddress, program: DaemonProgram): { endedWith(): string | undefined } {
+function startDaemon(home: string, program: DaemonProgram): { endedWith(): string | undefined } {
   mkdirSync(path.dirname(program.startLog), { recursive: true });
   const log = openSync(program.startLog, 'w');
   try {
     const child = spawn(process.execPath, [program.script, 'serve', ...program.args], {
       detached: true,
       stdio: ['ignore', log, log],
-      env: { ...withoutEditor(process.env), HINDSIGHT_HOME: address.home, ELECTRON_RUN_AS_NODE: '1' },
+      env: { ...withoutEditor(process.env), HINDSIGHT_HOME: home, ELECTRON_RUN_AS_NODE: '1' },
     });
     let ended: string | undefined;
     child.once('exit', (code, signal) => {
