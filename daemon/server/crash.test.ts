@@ -19,7 +19,8 @@ import { signalPublish } from '../../protocol/signals.ts';
 import type { Signal } from '../../protocol/signals.ts';
 import { call } from '../../protocol/transport.ts';
 import { Journal } from '../journal/journal.ts';
-import { adaptersPath, journalPath, socketPath } from './home.ts';
+import { socketPath } from '../../protocol/address.ts';
+import { adaptersPath, journalPath } from './home.ts';
 import { tryConnect } from './socket.ts';
 
 const HINDSIGHT = resolve(import.meta.dirname, '../../dist/hindsight.js');
@@ -182,7 +183,10 @@ function account(editor: Editor): void {
     const taught = journal.turnsOf({ workspace: WORKSPACE, open: false }).filter((turn) => journal.hints(turn.id).length > 0);
     const samples = journal.samples({ workspace: WORKSPACE });
     expect(taught.length).toBeGreaterThan(0);
-    expect(samples.map((sample) => sample.turn).sort(), 'a sample for each lesson').toEqual(taught.map((turn) => turn.id).sort());
+    // Lessons without a hint are there, too: a model that has learned the lines is typed through.
+    const sampled = new Set(samples.map((sample) => sample.turn));
+    expect(sampled.size, 'one sample of a turn').toBe(samples.length);
+    expect(taught.filter((turn) => !sampled.has(turn.id)), 'lessons that were lost').toEqual([]);
     expect(samples.filter((sample) => sample.state === 'leased'), 'samples of no step').toEqual([]);
     expect(samples.filter((sample) => sample.state === 'ready').length).toBeLessThan(4);
 
