@@ -36,7 +36,7 @@ export function registerBench(program: Command): void {
     .option('--fixtures <dir>', 'parity: one fixture folder, or a folder of them')
     .option('--dump <file>', 'parity: writes every computed tensor under its name in the fixture')
     .option('--model <dir>', 'name or folder of a model; default: the bundled one')
-    .addOption(new Option('--isa <name>', 'kernels').choices(['reference', 'portable', 'avx2', 'avx512']))
+    .addOption(new Option('--isa <name>', 'kernels').choices(['reference', 'portable', 'avx2', 'avx512', 'avx512vnni', 'avx512bf16']))
     .option('--threads <n>', 'threads of the engine', count)
     .option('--seq <n>', 'tokens of the prompt, or of a training sequence', count)
     .option('--tokens <n>', 'decode: tokens to generate', count)
