@@ -372,9 +372,11 @@ class AddonModel implements NativeModel {
   }
 }
 
-/** The addon lies in dist/, beside the bundle or one folder up from these sources. */
+/** The addon lies in dist/, beside the bundle or one folder up from these sources; HINDSIGHT_ADDON
+ *  names another build of it (sanitizers). */
 function addonPath(): string {
-  const places = [join(__dirname, 'hindsight_cpu.node'), join(__dirname, '..', 'dist', 'hindsight_cpu.node')];
+  const forced = process.env.HINDSIGHT_ADDON;
+  const places = [...(forced ? [forced] : []), join(__dirname, 'hindsight_cpu.node'), join(__dirname, '..', 'dist', 'hindsight_cpu.node')];
   const found = places.find((place) => existsSync(place));
   if (found) return found;
   throw Object.assign(new Error(`The native engine is not built (looked for ${places.join(' and ')}): run npm ci, or node native/build.mjs.`), { code: 'ENGINE_NOT_BUILT' });

@@ -212,6 +212,8 @@ TrainState Transformer::forwardTraining(const std::vector<int32_t>& tokens, Adap
 void Transformer::head(const float* hidden, int rows, float* x, float* logits) {
   math_.rmsnorm(hidden, weights_.finalNorm.get(), rows, config_.hidden, config_.normEps, x);
   Rows normed{x, rows, config_.hidden, nullptr};
+  // Logits are worth exact inputs, and reading the weights is what costs here.
+  math_.byteActivations(false);
   math_.linear(normed, weights_.head, nullptr, nullptr, logits, nullptr);
 }
 

@@ -120,6 +120,9 @@ void targetShape(const ModelConfig& c, int target, int& n, int& k) {
 
 namespace {
 
+/// Parameters of a head that stays bf16 in an int8 model.
+constexpr int64_t kSmallHead = int64_t{16} << 20;
+
 /// Where tensors come from: a checkpoint, or a random number generator.
 using Source = std::function<std::vector<float>(const std::string& name, const std::vector<int64_t>& shape)>;
 
@@ -127,10 +130,12 @@ using Source = std::function<std::vector<float>(const std::string& name, const s
 Weights build(const ModelConfig& config, const Ops& ops, Dtype dtype, const Source& read) {
   Weights w;
   w.dtype = dtype;
+  // int8 costs most where it meets the logits; a head that fits the cache gains nothing from it.
+  const Dtype headDtype = dtype == Dtype::Int8 && static_cast<int64_t>(config.vocab) * config.hidden <= kSmallHead ? Dtype::Bf16 : dtype;
   const auto vector = [&](const std::string& name, int size) { return copyFloats(read(name, {size})); };
   {
     const std::vector<float> embedding = read("model.embed_tokens.weight", {config.vocab, config.hidden});
-    if (config.tiedHead) w.head = packWeight(ops, embedding.data(), config.vocab, config.hidden, dtype);
+    if (config.tiedHead) w.head = packWeight(ops, embedding.data(), config.vocab, config.hidden, headDtype);
     else w.embedding = copyFloats(embedding);
   }
   for (int i = 0; i < config.layers; ++i) {
@@ -153,7 +158,7 @@ Weights build(const ModelConfig& config, const Ops& ops, Dtype dtype, const Sour
   }
   w.finalNorm = vector("model.norm.weight", config.hidden);
   if (!config.tiedHead)
-    w.head = packWeight(ops, read("lm_head.weight", {config.vocab, config.hidden}).data(), config.vocab, config.hidden, dtype);
+    w.head = packWeight(ops, read("lm_head.weight", {config.vocab, config.hidden}).data(), config.vocab, config.hidden, headDtype);
   return w;
 }
 

@@ -134,7 +134,6 @@ GenerateResult Engine::generate(const GenerateRequest& g, Job& job) {
         noteCache();
       }
       float* logits = logits_.atLeast(config_.vocab);
-      math_.byteActivations(true);
       model_.head(last.data(), 1, normed.data(), logits);
       const int token = sample(logits, config_.vocab, g.sampling, random);
       const float logprob = static_cast<float>(static_cast<double>(logits[token]) * inverse - ops.logSumExp(logits, config_.vocab, inverse));
@@ -218,7 +217,6 @@ ScoreResult Engine::score(const ScoreRequest& s, Job& job) {
     if (job.cancelled) throw Cancelled();
     const int rows = static_cast<int>(std::min(chunk, count - first));
     float *x = normed_.atLeast(rows * h), *logits = logits_.atLeast(rows * vocab);
-    math_.byteActivations(false);
     model_.head(gathered.get() + first * h, rows, x, logits);
     math_.ranges(rows, 4, [&](int from, int to, int) {
       for (int r = from; r < to; ++r) {

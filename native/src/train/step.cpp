@@ -44,7 +44,6 @@ void Trainer::micro(Adapter& adapter, TrainSequence& sequence, const LossSetting
       float *logits = scratch_.take(static_cast<size_t>(count) * config.vocab), *dLogits = scratch_.take(static_cast<size_t>(count) * config.vocab);
       for (int i = 0; i < count; ++i)
         std::memcpy(gathered + static_cast<size_t>(i) * h, state.hidden + static_cast<size_t>(rows[first + i]) * h, h * sizeof(float));
-      model_.math().byteActivations(false);
       model_.head(gathered, count, x, logits);
       std::vector<RowResult> parts(count);
       model_.math().ranges(count, 4, [&](int from, int to, int) {

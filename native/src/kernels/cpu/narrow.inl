@@ -319,16 +319,15 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float* scratch) {
 #define SPIN_REGISTER(v) "+w"(v)
 #endif
 double spinFloats(long steps) {
-  Vec acc[12];
+  Vec a0{}, a1{}, a2{}, a3{}, a4{}, a5{}, a6{}, a7{}, a8{}, a9{};
   const Vec x = splat(0.999f), y = splat(1e-3f);
-  for (Vec& a : acc) a = y;
-  for (long i = 0; i < steps; ++i)
-#pragma GCC unroll 12
-    for (Vec& a : acc) {
-      a = a * x + y;
-      asm volatile("" : SPIN_REGISTER(a));
-    }
-  return steps * 12.0 * kWidth * 2;
+  for (long i = 0; i < steps; ++i) {
+    a0 = a0 * x + y, a1 = a1 * x + y, a2 = a2 * x + y, a3 = a3 * x + y, a4 = a4 * x + y;
+    a5 = a5 * x + y, a6 = a6 * x + y, a7 = a7 * x + y, a8 = a8 * x + y, a9 = a9 * x + y;
+    asm volatile("" : SPIN_REGISTER(a0), SPIN_REGISTER(a1), SPIN_REGISTER(a2), SPIN_REGISTER(a3), SPIN_REGISTER(a4));
+    asm volatile("" : SPIN_REGISTER(a5), SPIN_REGISTER(a6), SPIN_REGISTER(a7), SPIN_REGISTER(a8), SPIN_REGISTER(a9));
+  }
+  return steps * 10.0 * kWidth * 2;
 }
 double spin(Dtype dtype, long steps) {
 #ifdef SPIN_DOTS
