@@ -123,7 +123,7 @@ export function runPrefill(options: RateOptions): Promise<RateReport> {
       if (i < 0) continue;
       milliseconds.push(took);
       rates.push((seq / took) * 1000);
-      shares.push(((seq / took) * 1000 * 2 * linearParameters(model.info)) / Math.max(before, peak(options)));
+      shares.push(((seq / took) * 1000 * 2 * layerParameters(model.info)) / Math.max(before, peak(options)));
     }
     return {
       ...report(bench, 'prefill', { seq, runs }), tokensPerSecond: spread(rates), latencyMs: percentiles(milliseconds),
@@ -303,9 +303,9 @@ async function trainStep(model: NativeModel, adapter: number, { seq, batch, lr =
   return { loss: result.loss.ce, gradNorm, tokens: result.tokens };
 }
 
-/** Parameters that meet every token: linears and head. */
-function linearParameters({ hiddenSize: h, layers, heads, kvHeads, headDim, intermediateSize, vocabSize }: ModelInfo): number {
-  return layers * (2 * h * heads * headDim + 2 * h * kvHeads * headDim + 3 * h * intermediateSize) + vocabSize * h;
+/** Parameters of the linears of all layers, which meet every token. */
+function layerParameters({ hiddenSize: h, layers, heads, kvHeads, headDim, intermediateSize }: ModelInfo): number {
+  return layers * (2 * h * heads * headDim + 2 * h * kvHeads * headDim + 3 * h * intermediateSize);
 }
 
 /** No gradients of frozen weights: 4 per linear parameter, 6 per LoRA parameter, 3 x causal attention. */
@@ -313,7 +313,7 @@ function trainFlops(info: ModelInfo, seq: number, rank: number): number {
   const { hiddenSize: h, layers, heads, kvHeads, headDim, intermediateSize } = info;
   const [q, kv] = [heads * headDim, kvHeads * headDim];
   const lora = layers * rank * (2 * (h + q) + 2 * (h + kv) + 3 * (h + intermediateSize));
-  return 4 * linearParameters(info) + 6 * lora + 3 * layers * 2 * seq * q;
+  return 4 * (layerParameters(info) + info.vocabSize * h) + 6 * lora + 3 * layers * 2 * seq * q;
 }
 
 function peak({ dtype, isa, threads }: RateOptions): number {

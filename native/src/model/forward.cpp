@@ -8,6 +8,11 @@
 namespace hindsight {
 namespace {
 
+/// silu(gate) * up has heavy tails, which a byte per input rounds away: on the bundled model 94.1 %
+/// of greedy tokens stayed equal, and 95.6 % with bf16 inputs of down_proj. Wider models keep bytes
+/// there, because a quarter of their prefill hangs on it.
+constexpr int kNarrowGate = 2048;
+
 /// Angle per position of each pair, in fp32 as the reference implementation computes it.
 std::vector<float> inverseFrequencies(const ModelConfig& c) {
   const int half = c.headDim / 2;
@@ -113,6 +118,7 @@ void Transformer::storeKv(const float* k, const float* v, int rows, const Place&
 
 void Transformer::layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const Scratch& t, float* hOut) {
   const LayerWeights& w = weights_.layers[layer];
+  const bool bytes = math_.byteActivations();
   const auto linear = [&](int target, Rows& x, float* y, const float* residual) {
     const int group = groupOf(target);
     const PackedGroup* stacked = adapter ? adapter->groupFor(layer, group) : nullptr;
@@ -126,6 +132,7 @@ void Transformer::layerForward(int layer, int rows, const Place& place, Adapter*
       inner.cols = adapter->rank;
       inner.ld = stacked->width;
     }
+    if (target == kDown && config_.intermediate <= kNarrowGate) math_.byteActivations(false);
     math_.linear(x, w.linear[target], lora ? &inner : nullptr, lora ? &lora->b : nullptr, y, residual);
   };
   Rows x1{t.x, rows, config_.hidden, nullptr};
@@ -162,6 +169,7 @@ void Transformer::layerForward(int layer, int rows, const Place& place, Adapter*
   math_.swiglu(s.gate, s.up, static_cast<size_t>(rows) * config_.intermediate, t.act);
   Rows act{t.act, rows, config_.intermediate, nullptr};
   linear(kDown, act, hOut, s.hMid);
+  math_.byteActivations(bytes);
 }
 
 void Transformer::forward(const int32_t* tokens, int rows, KvSequence& kv, Adapter* adapter, const std::atomic<bool>* cancelled, float* hidden) {

@@ -58,6 +58,7 @@ class Math {
   /// Whether int8 weights meet int8 activations (serving) or bf16 ones (scoring and training, whose
   /// log-probs must agree). Ignored by other weights.
   void byteActivations(bool on) { byteActivations_ = on; }
+  bool byteActivations() const { return byteActivations_; }
   const Ops& ops() const { return ops_; }
   int threads() const { return pool_.threads(); }
 
