@@ -11,11 +11,13 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 export type Architecture = 'llama' | 'qwen2' | 'qwen3';
-/** Storage type of the frozen weights in memory; the arithmetic accumulates in fp32. Only `fp32` is
- *  built so far; the others are refused with DTYPE_UNSUPPORTED. */
+/** Storage type of the frozen weights in memory; the arithmetic accumulates in fp32. With `int8`,
+ *  generation multiplies int8 by int8, scoring and training int8 by bf16. */
 export type Dtype = 'fp32' | 'bf16' | 'int8';
 /** Kernel family. `reference` is the plain path that every other one is tested against. */
-export type Isa = 'reference' | 'portable' | 'avx2' | 'avx512';
+export type Isa = 'reference' | 'portable' | 'avx2' | 'avx512' | 'avx512vnni' | 'avx512bf16';
+/** Model shapes with random weights, for benchmarks: SmolLM2-135M and Qwen2.5. */
+export type ShapeName = '135m' | '0.5b' | '1.5b' | '7b';
 
 export interface ModelInfo {
   architecture: Architecture;
@@ -40,10 +42,12 @@ export interface ModelInfo {
 
 export interface LoadOptions {
   dir: string;
+  /** Random weights of a known shape instead of `dir`, which is then ignored. */
+  shape?: ShapeName;
   dtype?: Dtype;
   /** Default: the cores this process may use. */
   threads?: number;
-  /** Default: the fastest this processor has. */
+  /** Default: HINDSIGHT_ISA, else the fastest this processor has. */
   isa?: Isa;
   /** Memory bound of the prefix cache; default 256 MiB. */
   cacheBytes?: number;
@@ -227,6 +231,24 @@ export interface NativeEngine {
   load(options: LoadOptions): Promise<NativeModel>;
   /** Largest disagreement of every op with the reference on random shapes (tests only). */
   selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
+  /** Operations a second of X W^T (and dX, 0 for int8) beside the peak measured around them; holds the
+   *  calling thread (benchmarks only). */
+  gemmBench(options: GemmOptions): GemmRates;
+}
+
+export interface GemmOptions {
+  dtype: Dtype;
+  m: number;
+  n: number;
+  k: number;
+  threads: number;
+  runs: number;
+  isa?: Isa;
+}
+export interface GemmRates {
+  peak: number;
+  forward: number;
+  backward: number;
 }
 
 export type NativeErrorCode =
@@ -251,6 +273,7 @@ interface Addon {
   isas(): Isa[];
   load(options: LoadOptions & { threads: number }): Promise<{ handle: object; info: ModelInfo }>;
   selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
+  gemmBench(options: GemmOptions): GemmRates;
   setVocabulary(handle: object, bytes: Uint8Array, ends: Int32Array): Promise<void>;
   generate(handle: object, request: GenerateRequest, onToken?: (token: number, logprob: number) => void): Promise<GenerateResult>;
   cancel(handle: object, id: number): void;
@@ -349,9 +372,11 @@ class AddonModel implements NativeModel {
   }
 }
 
-/** The addon lies in dist/, beside the bundle or one folder up from these sources. */
+/** The addon lies in dist/, beside the bundle or one folder up from these sources; HINDSIGHT_ADDON
+ *  names another build of it (sanitizers). */
 function addonPath(): string {
-  const places = [join(__dirname, 'hindsight_cpu.node'), join(__dirname, '..', 'dist', 'hindsight_cpu.node')];
+  const forced = process.env.HINDSIGHT_ADDON;
+  const places = [...(forced ? [forced] : []), join(__dirname, 'hindsight_cpu.node'), join(__dirname, '..', 'dist', 'hindsight_cpu.node')];
   const found = places.find((place) => existsSync(place));
   if (found) return found;
   throw Object.assign(new Error(`The native engine is not built (looked for ${places.join(' and ')}): run npm ci, or node native/build.mjs.`), { code: 'ENGINE_NOT_BUILT' });
@@ -375,6 +400,7 @@ export function loadNative(): NativeEngine {
     isas: addon.isas(),
     load: async (options) => new AddonModel(addon, await addon.load({ ...options, threads: options.threads ?? availableParallelism() })),
     selfTest: (isa, seed) => addon.selfTest(isa, seed),
+    gemmBench: (options) => addon.gemmBench(options),
   };
   return loaded;
 }

@@ -2,11 +2,12 @@
 import { Argument, Option } from 'commander';
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { availableParallelism, cpus, totalmem } from 'node:os';
 import { runParity } from '../../native/bench/parity.ts';
 import type { ParityReport } from '../../native/bench/parity.ts';
-import { runSpeed } from '../../native/bench/speed.ts';
-import type { Isa } from '../../native/index.ts';
+import { runDecode, runGemm, runPrefill, runServeWhileTrain, runSwap, runTrain, SHAPES } from '../../native/bench/rates.ts';
+import type { RateOptions, RateReport } from '../../native/bench/rates.ts';
+import type { Dtype, Isa } from '../../native/index.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import { nativeError } from '../engine/native.ts';
 import { resolveModel } from '../models/models.ts';
@@ -19,32 +20,45 @@ interface BenchFlags extends JsonOption {
   dump?: string;
   model?: string;
   isa?: Isa;
+  dtype?: Dtype;
   threads?: number;
+  rank?: number;
   seq?: number;
   tokens?: number;
   batch?: number;
   runs?: number;
 }
 
-const SPEED_BENCHES = ['train', 'decode', 'prefill'] as const;
-type SpeedBench = (typeof SPEED_BENCHES)[number];
+/** What each bench measures where no flag says otherwise. */
+const RATES = {
+  train: { run: runTrain, seq: 512, tokens: 0, batch: 4, runs: 5 },
+  prefill: { run: runPrefill, seq: 512, tokens: 1, batch: 1, runs: 7 },
+  decode: { run: runDecode, seq: 32, tokens: 64, batch: 1, runs: 5 },
+  swap: { run: runSwap, seq: 32, tokens: 8, batch: 1, runs: 1000 },
+  'serve-while-train': { run: runServeWhileTrain, seq: 350, tokens: 1, batch: 4, runs: 60 },
+} satisfies Record<string, { run: (options: RateOptions) => Promise<RateReport>; seq: number; tokens: number; batch: number; runs: number }>;
+type RateBench = keyof typeof RATES;
 
 export function registerBench(program: Command): void {
   withJson(program.command('bench'))
     .description('measures the engine, or compares it with reference numbers')
-    .addArgument(new Argument('<what>', 'parity: against fixtures of transformers and peft; the others: tokens a second').choices(['parity', ...SPEED_BENCHES]))
+    .addArgument(new Argument('<what>', 'parity: against fixtures of transformers and peft; gemm: products against the peak; the others: rates').choices(['parity', 'gemm', ...Object.keys(RATES)]))
     .option('--fixtures <dir>', 'parity: one fixture folder, or a folder of them')
     .option('--dump <file>', 'parity: writes every computed tensor under its name in the fixture')
-    .option('--model <dir>', 'name or folder of a model; default: the bundled one')
-    .addOption(new Option('--isa <name>', 'kernels').choices(['reference', 'portable', 'avx2', 'avx512']))
+    .option('--model <dir>', 'name or folder of a model, or a shape with random weights: 135m, 0.5b, 1.5b, 7b; default: the bundled one')
+    .addOption(new Option('--isa <name>', 'kernels').choices(['reference', 'portable', 'avx2', 'avx512', 'avx512vnni', 'avx512bf16']))
+    .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8']))
+    .option('--rank <n>', 'rank of the adapter', count)
     .option('--threads <n>', 'threads of the engine', count)
     .option('--seq <n>', 'tokens of the prompt, or of a training sequence', count)
-    .option('--tokens <n>', 'decode: tokens to generate', count)
+    .option('--tokens <n>', 'decode, swap: tokens to generate', count)
     .option('--batch <n>', 'train: sequences of a step', count)
-    .option('--runs <n>', 'runs to take the figures from', count)
-    .action(async (what: 'parity' | SpeedBench, flags: BenchFlags) => {
+    .option('--runs <n>', 'runs to take the figures from; swap: swaps', count)
+    .action(async (what: 'parity' | 'gemm' | RateBench, flags: BenchFlags) => {
       try {
-        await (what === 'parity' ? parity(flags) : speed(what, flags));
+        if (what === 'parity') await parity(flags);
+        else if (what === 'gemm') gemm(flags);
+        else await rate(what, flags);
       } catch (thrown) {
         throw nativeError(thrown, { dir: flags.fixtures ?? flags.model ?? 'the bundled model' });
       }
@@ -70,15 +84,34 @@ function parityText({ fixtures, isa, threads, pass }: ParityReport): string {
   return `${table([['fixture', 'checks', 'worst', 'result'], ...rows])}\n${isa}, ${threads} threads: ${pass ? 'every bar holds' : 'a bar does not hold'}`;
 }
 
-async function speed(what: SpeedBench, flags: BenchFlags): Promise<void> {
-  const { seq, tokens, batch, runs } = flags;
-  const length = seq && (what === 'train' ? { trainTokens: seq } : { promptTokens: seq });
-  const report = await runSpeed(resolveModel(flags.model, hindsightHome()), {
-    ...kernels(flags), ...length, ...(tokens && { decodeTokens: tokens }), ...(batch && { sequences: batch }), ...(runs && { runs }),
+async function rate(what: RateBench, flags: BenchFlags): Promise<void> {
+  const { run, ...defaults } = RATES[what];
+  const { model, dtype = 'fp32', threads = availableParallelism(), rank = 16 } = flags;
+  const report = await run({
+    model: model !== undefined && SHAPES.includes(model) ? model : resolveModel(model, hindsightHome()),
+    dtype, threads, rank, ...(flags.isa && { isa: flags.isa }),
+    seq: flags.seq ?? defaults.seq, tokens: flags.tokens ?? defaults.tokens, batch: flags.batch ?? defaults.batch, runs: flags.runs ?? defaults.runs,
   });
-  const figures = { train: report.trainTokensPerSecond, decode: report.decodeTokensPerSecond, prefill: report.prefillTokensPerSecond };
-  print({ ...report, bench: what, tokensPerSecond: figures[what], machine: machine() }, `${what}: ${figures[what].toFixed(0)} tokens a second`, flags);
+  print({ ...report, machine: machine() }, rateText(report), flags);
   if (!report.pass) process.exitCode = 1;
+}
+
+function rateText({ bench, tokensPerSecond: { median, min, max }, latencyMs: { p50, p95, p99 }, shareOfCeiling, peakRssBytes, idleLatencyMs, refused, mixed, pass }: RateReport): string {
+  return [
+    `${bench}: ${median.toFixed(1)} tokens a second (${min.toFixed(1)} to ${max.toFixed(1)}), latency p50 ${p50.toFixed(1)} p95 ${p95.toFixed(1)} p99 ${p99.toFixed(1)} ms`,
+    ...(shareOfCeiling === undefined ? [] : [`${(100 * shareOfCeiling).toFixed(0)} % of what the measured peak allows`]),
+    ...(idleLatencyMs ? [`idle p50 ${idleLatencyMs.p50.toFixed(1)} p95 ${idleLatencyMs.p95.toFixed(1)} ms`] : []),
+    ...(refused === undefined ? [] : [`${refused} refused, ${mixed ?? 0} mixed`]),
+    `peak memory ${(peakRssBytes / 1e6).toFixed(0)} MB; the proof ${pass ? 'holds' : 'FAILS'}`,
+  ].join('\n');
+}
+
+function gemm(flags: BenchFlags): void {
+  const { threads = availableParallelism(), runs = 5, isa, dtype, model } = flags;
+  const lines = runGemm({ threads, runs, ...(isa && { isa }), ...(dtype && { dtypes: [dtype] }), ...(model && { models: [model] }) });
+  const percent = (share: number) => (Number.isNaN(share) ? '-' : `${(100 * share).toFixed(0)} %`);
+  const rows = lines.map((line) => [line.dtype, line.model, `${line.n} x ${line.k}`, String(line.m), (line.peak / 1e9).toFixed(0), percent(line.forwardShare), percent(line.backwardShare)]);
+  print({ bench: 'gemm', threads, runs, lines, machine: machine() }, table([['type', 'model', 'N x K', 'M', 'peak G/s', 'X Wt', 'dY W'], ...rows]), flags);
 }
 
 function kernels({ isa, threads }: BenchFlags): { isa?: Isa; threads?: number } {

@@ -135,7 +135,7 @@ describe('safetensors', () => {
 
 test('what is not built yet is refused by name', async () => {
   const dir = writeModel(SMALL);
-  await expect(loadNative().load({ dir, dtype: 'int8' })).rejects.toMatchObject({ code: 'DTYPE_UNSUPPORTED' });
+  await expect(loadNative().load({ dir, dtype: 'int4' as 'int8' })).rejects.toMatchObject({ code: 'DTYPE_UNSUPPORTED' });
   await expect(loadNative().load({ dir, isa: 'neon' as 'avx2' })).rejects.toMatchObject({ code: 'ISA_UNAVAILABLE' });
   await expect(loadNative().load({ dir, threads: 0 })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
   await expect(loadNative().load({} as { dir: string })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });

@@ -14,8 +14,8 @@ describe.each(loadNative().isas.filter((isa) => isa !== 'reference'))('%s', (isa
     }
     expect(wrong).toEqual([]);
     expect([...ops].sort()).toEqual([
-      'adamw', 'attention', 'attention.lse', 'attentionBackward.dk', 'attentionBackward.dq', 'attentionBackward.dv', 'linear', 'linearDx', 'linearSmall',
-      'logSumExp', 'outer', 'rmsnorm', 'rmsnormBackward', 'rope', 'softmaxScaled', 'swiglu', 'swigluBackward.gate', 'swigluBackward.up', 'unpackRow',
+      'adamw', 'attention', 'attention.lse', 'attentionBackward.dk', 'attentionBackward.dq', 'attentionBackward.dv', 'bf16', 'bf16Dx', 'int8', 'int8 x bf16', 'int8Dx', 'linear', 'linearDx', 'linearSmall',
+      'logSumExp', 'outer', 'rmsnorm', 'rmsnormBackward', 'rope', 'softmaxScaled', 'swiglu', 'swigluBackward.gate', 'swigluBackward.up', 'toBytes', 'unpackRow',
     ]);
   });
 });

@@ -3,10 +3,12 @@
 #include <sys/resource.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <set>
 #include <thread>
 
 #include "binding/channel.h"
+#include "binding/gemmbench.h"
 #include "binding/selftest.h"
 #include "binding/values.h"
 #include "model/peft.h"
@@ -114,11 +116,25 @@ int adapterOr0(napi_env env, napi_value request) {
 // ---- load --------------------------------------------------------------------------------------
 
 Isa parseIsa(const std::string& name) {
-  if (name == "reference") return Isa::Reference;
-  if (name == "portable") return Isa::Portable;
-  if (name == "avx2") return Isa::Avx2;
-  if (name == "avx512") return Isa::Avx512;
-  throw Failure("ISA_UNAVAILABLE", "\"" + name + "\" is no instruction set: use reference, portable, avx2 or avx512.");
+  static constexpr std::pair<const char*, Isa> names[] = {{"reference", Isa::Reference}, {"portable", Isa::Portable}, {"avx2", Isa::Avx2},
+                                                          {"avx512", Isa::Avx512}, {"avx512vnni", Isa::Avx512Vnni}, {"avx512bf16", Isa::Avx512Bf16}};
+  for (const auto& item : names)
+    if (name == item.first) return item.second;
+  throw Failure("ISA_UNAVAILABLE", "\"" + name + "\" is no instruction set: use reference, portable, avx2, avx512, avx512vnni or avx512bf16.");
+}
+
+/// What the request names, else HINDSIGHT_ISA, else the best.
+Isa chooseIsa(const std::string& requested) {
+  if (!requested.empty()) return parseIsa(requested);
+  const char* forced = std::getenv("HINDSIGHT_ISA");
+  return forced && *forced ? parseIsa(forced) : bestIsa();
+}
+
+const char* const kDtypes[] = {"fp32", "bf16", "int8"};
+Dtype parseDtype(const std::string& name) {
+  for (int i = 0; i < 3; ++i)
+    if (name == kDtypes[i]) return static_cast<Dtype>(i);
+  throw Failure("DTYPE_UNSUPPORTED", "Weights in memory can be fp32, bf16 or int8, not \"" + name + "\": choose one of them.");
 }
 
 napi_value makeInfo(napi_env env, const Engine& engine) {
@@ -137,7 +153,7 @@ napi_value makeInfo(napi_env env, const Engine& engine) {
   check(env, napi_create_array(env, &eos));
   for (size_t i = 0; i < c.eosIds.size(); ++i) check(env, napi_set_element(env, eos, static_cast<uint32_t>(i), makeNumber(env, c.eosIds[i])));
   set(env, info, "eosIds", eos);
-  set(env, info, "dtype", makeString(env, "fp32"));
+  set(env, info, "dtype", makeString(env, kDtypes[static_cast<int>(engine.weights().dtype)]));
   set(env, info, "isa", makeString(env, engine.ops().name));
   set(env, info, "fingerprint", makeString(env, engine.weights().fingerprint));
   return info;
@@ -202,10 +218,11 @@ napi_value load(Call& call) {
   napi_env env = call.env;
   napi_value request = call.arg(0);
   LoadOptions options;
-  options.dir = readString(env, property(env, request, "dir"), "dir");
+  options.shape = stringOr(env, request, "shape", "");
+  if (options.shape.empty()) options.dir = readString(env, property(env, request, "dir"), "dir");
   const std::string dtype = stringOr(env, request, "dtype", "fp32"), isa = stringOr(env, request, "isa", "");
-  if (dtype != "fp32") throw Failure("DTYPE_UNSUPPORTED", "Weights in memory can only be fp32 for now, not \"" + dtype + "\": leave `dtype` out.");
-  options.isa = isa.empty() ? bestIsa() : parseIsa(isa);
+  options.dtype = parseDtype(dtype);
+  options.isa = chooseIsa(isa);
   options.threads = requireInt(env, request, "threads");
   if (options.threads < 1 || options.threads > 256) throw Failure("BAD_ARGUMENT", "threads must be between 1 and 256: correct the call.");
   options.cacheBytes = static_cast<size_t>(numberOr(env, request, "cacheBytes", 268435456.0));
@@ -227,7 +244,7 @@ napi_value isas(Call& call) {
   napi_value list = nullptr;
   check(call.env, napi_create_array(call.env, &list));
   uint32_t count = 0;
-  for (const Isa isa : {Isa::Reference, Isa::Portable, Isa::Avx2, Isa::Avx512})
+  for (const Isa isa : kIsas)
     if (const Ops* ops = opsFor(isa)) check(call.env, napi_set_element(call.env, list, count++, makeString(call.env, ops->name)));
   return list;
 }
@@ -682,6 +699,21 @@ napi_value optimStep(Call& call) {
 }
 
 /// Every op of an instruction set against the reference on random shapes (tests only).
+/// On the calling thread: benchmarks have nothing else to do.
+napi_value gemmBench(Call& call) {
+  napi_env env = call.env;
+  napi_value r = call.arg(0);
+  const Ops* ops = opsFor(chooseIsa(stringOr(env, r, "isa", "")));
+  if (!ops) throw Failure("ISA_UNAVAILABLE", "This processor lacks that instruction set: leave it out.");
+  Math math(*ops, requireInt(env, r, "threads"));
+  const GemmResult result = benchGemm(math, parseDtype(stringOr(env, r, "dtype", "fp32")), requireInt(env, r, "m"), requireInt(env, r, "n"), requireInt(env, r, "k"), requireInt(env, r, "runs"));
+  napi_value out = makeObject(env);
+  set(env, out, "peak", makeNumber(env, result.peak));
+  set(env, out, "forward", makeNumber(env, result.forward));
+  set(env, out, "backward", makeNumber(env, result.backward));
+  return out;
+}
+
 napi_value selfTestCall(Call& call) {
   const Ops* ops = opsFor(parseIsa(readString(call.env, call.arg(0), "isa")));
   if (!ops) throw Failure("ISA_UNAVAILABLE", "This processor lacks the requested instruction set: choose one of isas().");
@@ -727,6 +759,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<forwardBackward>(env, exports, "forwardBackward");
   define<optimStep>(env, exports, "optimStep");
   define<selfTestCall>(env, exports, "selfTest");
+  define<gemmBench>(env, exports, "gemmBench");
   // Never freed: compute threads may still hold the channel when the environment is gone. The hook
   // is added after the channel's function, so it runs before Node frees that.
   auto* environment = new Environment{std::make_shared<Channel>(env), {}};

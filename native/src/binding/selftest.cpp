@@ -35,6 +35,7 @@ class Bench {
 
   void linear();
   void linearDx();
+  void narrow();
   void outer();
   void norms();
   void attention();
@@ -132,6 +133,76 @@ void Bench::linearDx() {
     ops.linearDx(g, 0, blockCount(m, ops.rowBlock), 0, (k + ops.panel - 1) / ops.panel, scratch.get());
   }
   compare("linearDx", dims({m, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);
+}
+
+/// bf16 and int8 products: both sides read the same packed bytes.
+void Bench::narrow() {
+  const int m = size(16), n = size(700), k = size(700), r = size(20);
+  const Floats x = fill(static_cast<size_t>(m) * k, 0.3), w = fill(static_cast<size_t>(n) * k, 0.3), x2 = fill(static_cast<size_t>(m) * r), w2 = fill(static_cast<size_t>(n) * r, 0.3);
+  const Floats a = fill(static_cast<size_t>(k) * r, 0.3), dy = fill(static_cast<size_t>(m) * n, 0.01), bias = fill(n), residual = fill(static_cast<size_t>(m) * n);
+  const auto halves = [&](const float* from, int rows, int cols) {
+    std::vector<uint16_t> out(static_cast<size_t>(rows) * padded4(cols) + 2 * kSlack, 0);
+    for (int i = 0; i < rows; ++i) fast_.narrow->toBf16(from + static_cast<size_t>(i) * cols, cols, out.data() + static_cast<size_t>(i) * padded4(cols));
+    return out;
+  };
+  const std::vector<uint16_t> xh = halves(x.get(), m, k), x2h = halves(x2.get(), m, r), dyh = halves(dy.get(), m, n);
+  std::vector<uint8_t> bytes(static_cast<size_t>(m) * padded4(k) + kSlack);
+  std::vector<float> byteScale(m), plainScale(m);
+  std::vector<uint8_t> plainBytes(bytes.size());
+  for (int i = 0; i < m; ++i) {
+    byteScale[i] = fast_.narrow->toBytes(x.get() + static_cast<size_t>(i) * k, k, bytes.data() + static_cast<size_t>(i) * padded4(k));
+    plainScale[i] = plain_.narrow->toBytes(x.get() + static_cast<size_t>(i) * k, k, plainBytes.data() + static_cast<size_t>(i) * padded4(k));
+  }
+  const float sameBytes = bytes == plainBytes && byteScale == plainScale ? 0.0f : 1.0f, zero = 0;
+  compare("toBytes", dims({m, k}), &sameBytes, &zero, 1);
+  Floats scratch = allocateFloats(narrowScratch());
+  const PackedWeight pb = packWeight(fast_, w2.get(), n, r, Dtype::Bf16), pa = packWeight(fast_, a.get(), k, r, Dtype::Bf16);
+  for (const Dtype dtype : {Dtype::Bf16, Dtype::Int8}) {
+    PackedWeight pw = packWeight(fast_, w.get(), n, k, dtype);
+    setBias(fast_, pw, bias.get());
+    for (const bool byteRows : {false, true}) {
+      if (byteRows && dtype == Dtype::Bf16) continue;
+      Floats out[2] = {allocateFloats(static_cast<size_t>(m) * n), allocateFloats(static_cast<size_t>(m) * n)};
+      for (int side = 0; side < 2; ++side) {
+        NarrowArgs g;
+        g.n = n;
+        g.k = k;
+        g.k2 = r;
+        g.x = byteRows ? nullptr : xh.data();
+        g.xBytes = byteRows ? bytes.data() : nullptr;
+        g.xScale = byteScale.data();
+        g.w = pw.data.get();
+        g.wScale = pw.scale.get();
+        g.wOffset = pw.offset.data();
+        g.x2 = x2h.data();
+        g.ldx2 = padded4(r);
+        g.w2 = reinterpret_cast<const uint16_t*>(pb.data.get());
+        g.bias = pw.bias.get();
+        g.residual = residual.get();
+        g.y = out[side].get();
+        g.ldy = n;
+        for (size_t p = 0; p < narrowPanels(n); ++p) (side ? plain_ : fast_).narrow->linear(g, 0, m, static_cast<int>(p), scratch.get());
+      }
+      compare(dtype == Dtype::Bf16 ? "bf16" : byteRows ? "int8" : "int8 x bf16", dims({m, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(m) * n);
+    }
+    const Floats start = fill(static_cast<size_t>(m) * k);
+    Floats out[2] = {copy(start, static_cast<size_t>(m) * k), copy(start, static_cast<size_t>(m) * k)};
+    for (int side = 0; side < 2; ++side) {
+      NarrowDxArgs g;
+      g.k = k;
+      g.terms = 2;  // the same term twice
+      for (int t = 0; t < 2; ++t) g.term[t] = {dyh.data(), padded4(n), pw.data.get(), dtype == Dtype::Int8, n};
+      g.k2 = r;
+      g.x2 = x2h.data();
+      g.ldx2 = padded4(r);
+      g.w2 = reinterpret_cast<const uint16_t*>(pa.data.get());
+      g.dx = out[side].get();
+      g.lddx = k;
+      g.add = m % 2 == 0;
+      for (size_t p = 0; p < narrowPanels(k); ++p) (side ? plain_ : fast_).narrow->dx(g, 0, m, static_cast<int>(p), scratch.get());
+    }
+    compare(dtype == Dtype::Bf16 ? "bf16Dx" : "int8Dx", dims({m, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);
+  }
 }
 
 void Bench::outer() {
@@ -263,6 +334,7 @@ std::vector<OpCheck> selfTest(const Ops& ops, uint64_t seed) {
   Bench bench(ops, seed);
   bench.linear();
   bench.linearDx();
+  bench.narrow();
   bench.outer();
   bench.norms();
   bench.attention();

@@ -45,22 +45,45 @@ void Adapter::prepareTraining() {
   moment2.assign(weights.size(), 0.0f);
 }
 
-void Adapter::pack(const Ops& ops) {
+void Adapter::pack(const Ops& ops, Dtype base) {
   if (packedVersion_ == version) return;
+  const Dtype dtype = base == Dtype::Fp32 ? Dtype::Fp32 : Dtype::Bf16;
+  const int layers = static_cast<int>(indexA.size()) / kTargets, step = padded4(rank);
   packed_.clear();
-  packedIndex_.assign(indexA.size(), -1);
-  std::vector<float> scaled;
-  for (size_t slot = 0; slot < indexA.size(); ++slot) {
-    if (indexA[slot] < 0) continue;
-    const LoraTensor &a = tensors[indexA[slot]], &b = tensors[indexB[slot]];
-    scaled.assign(weights.begin() + static_cast<long>(b.offset), weights.begin() + static_cast<long>(b.offset + b.size()));
-    for (float& value : scaled) value *= scale();
-    packedIndex_[slot] = static_cast<int>(packed_.size());
-    PackedLora pair;
-    pair.a = packWeight(ops, weights.data() + a.offset, a.rows, a.cols);
-    pair.b = packWeight(ops, scaled.data(), b.rows, b.cols);
-    packed_.push_back(std::move(pair));
-  }
+  packed_.resize(indexA.size());
+  groups_.clear();
+  groups_.resize(static_cast<size_t>(layers) * kGroups);
+  std::vector<float> stacked, turned;
+  const auto transposed = [&](const std::vector<float>& w, int rows, int cols) {
+    turned.resize(w.size());
+    for (int r = 0; r < rows; ++r)
+      for (int c = 0; c < cols; ++c) turned[static_cast<size_t>(c) * rows + r] = w[static_cast<size_t>(r) * cols + c];
+    return packWeight(ops, turned.data(), cols, rows, dtype);
+  };
+  for (int layer = 0; layer < layers; ++layer)
+    for (int g = 0; g < kGroups; ++g) {
+      PackedGroup& group = groups_[layer * kGroups + g];
+      int inputs = 0;
+      stacked.clear();
+      for (int t = 0; t < kTargets; ++t) {
+        const int slot = layer * kTargets + t;
+        if (groupOf(t) != g || indexA[slot] < 0) continue;
+        const LoraTensor &a = tensors[indexA[slot]], &b = tensors[indexB[slot]];
+        PackedLora& lora = packed_[slot];
+        lora.offset = group.width;
+        std::vector<float> scaled(weights.begin() + static_cast<long>(b.offset), weights.begin() + static_cast<long>(b.offset + b.size()));
+        for (float& value : scaled) value *= scale();
+        lora.b = packWeight(ops, scaled.data(), b.rows, b.cols, dtype);
+        if (dtype != Dtype::Fp32) lora.bTransposed = transposed(scaled, b.rows, b.cols);
+        inputs = a.cols;
+        group.width += step;
+        stacked.insert(stacked.end(), weights.begin() + static_cast<long>(a.offset), weights.begin() + static_cast<long>(a.offset + a.size()));
+        stacked.resize(static_cast<size_t>(group.width) * inputs, 0.0f);
+      }
+      if (!group.width) continue;
+      group.a = packWeight(ops, stacked.data(), group.width, inputs, dtype);
+      if (dtype != Dtype::Fp32) group.aTransposed = transposed(stacked, group.width, inputs);
+    }
   packedVersion_ = version;
 }
 

@@ -44,16 +44,23 @@ struct Adapter {
   /// Gradient and moment buffers exist only on adapters that train.
   void prepareTraining();
 
-  /// Packed pair of a linear, or null where this adapter leaves it alone. Call pack() first.
+  /// Packed B of a linear, or null where this adapter leaves it alone. Call pack() first.
   const PackedLora* packedFor(int layer, int target) const {
-    const int slot = packedIndex_[layer * kTargets + target];
-    return slot < 0 ? nullptr : &packed_[slot];
+    const int slot = layer * kTargets + target;
+    return indexA[slot] < 0 ? nullptr : &packed_[slot];
   }
-  void pack(const Ops& ops);
+  /// Packed A of the linears that share their input, or null where none is adapted.
+  const PackedGroup* groupFor(int layer, int group) const {
+    const PackedGroup& found = groups_[layer * kGroups + group];
+    return found.width ? &found : nullptr;
+  }
+  /// Widest x A^T of any group.
+  int widest() const { return 3 * padded4(rank); }
+  void pack(const Ops& ops, Dtype base);
 
  private:
-  std::vector<PackedLora> packed_;
-  std::vector<int> packedIndex_;
+  std::vector<PackedLora> packed_;   // [layer * kTargets + target]
+  std::vector<PackedGroup> groups_;  // [layer * kGroups + group]
   uint64_t packedVersion_ = UINT64_MAX;
 };
 

@@ -7,37 +7,63 @@
 namespace hindsight {
 
 void Transformer::headBackward(const float* hidden, const float* dLogits, int rows, float* dX, float* dHidden) {
-  Rows dy{dLogits, rows, config_.vocab, nullptr};
-  math_.packDy(dy, 0);
-  math_.linearDx(dy, weights_.head, nullptr, nullptr, dX, false);
+  Rows dy{dLogits, rows, config_.vocab};
+  const PackedWeight* head = &weights_.head;
+  if (weights_.dtype == Dtype::Fp32) math_.linearDx(dy, *head, dX, config_.hidden, false);
+  else math_.linearDx(&dy, &head, 1, nullptr, nullptr, dX, false);
   math_.rmsnormBackward(hidden, weights_.finalNorm.get(), dX, rows, config_.hidden, config_.normEps, dHidden, false);
 }
 
-/// dx (+)= dy (W + s B A);  dA += s (dy B)^T x;  dB += s dy^T (x A^T). dx = null: inputs are leaves.
-void Transformer::linearBackward(int layer, int target, Rows dy, const Rows& x, const float* xa, Adapter& adapter, Arena& arena, float* dx, bool add) {
-  const PackedWeight& w = weights_.layers[layer].linear[target];
-  const PackedLora* lora = adapter.packedFor(layer, target);
-  if (!lora && !dx) return;
-  math_.packDy(dy, 0);
-  if (!lora) {
-    math_.linearDx(dy, w, nullptr, nullptr, dx, add);
-    return;
+/// Over the linears that read x: dx (+)= sum of dy (W + s B A);  dA += s (dy B)^T x;
+/// dB += s dy^T (x A^T). dx = null: inputs are leaves.
+void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, const Rows& x, const float* xa, Adapter& adapter, Arena& arena, float* dx, bool add) {
+  const PackedGroup* group = adapter.groupFor(layer, groupOf(terms.begin()->target));
+  const bool narrow = weights_.dtype != Dtype::Fp32;
+  const int m = x.rows, r = adapter.rank;
+  if (!group && !dx) return;
+  Rows dxa, dy[3];
+  const PackedWeight* w[3];
+  float* dInner = nullptr;
+  if (group) {
+    const size_t size = static_cast<size_t>(m) * group->width;
+    dInner = arena.take(size);
+    std::memset(dInner, 0, size * sizeof(float));
+    dxa = Rows{dInner, m, group->width};
   }
-  const int slot = layer * kTargets + target, r = adapter.rank;
-  float* inner = arena.take(static_cast<size_t>(dy.rows) * r);
-  math_.linearDx(dy, lora->b, nullptr, nullptr, inner, false);  // s dy B
-  Rows dxa{inner, dy.rows, r, nullptr};
-  math_.outer(dxa, x, adapter.gradients.data() + adapter.tensors[adapter.indexA[slot]].offset);
-  float* transposed = arena.take(static_cast<size_t>(r) * w.n);  // (x A^T)^T dy, [r,N]
-  std::memset(transposed, 0, static_cast<size_t>(r) * w.n * sizeof(float));
-  math_.outer({xa, dy.rows, r, nullptr}, dy, transposed);
-  float* dB = adapter.gradients.data() + adapter.tensors[adapter.indexB[slot]].offset;
-  const float scale = adapter.scale();
-  for (int n = 0; n < w.n; ++n)
-    for (int j = 0; j < r; ++j) dB[static_cast<size_t>(n) * r + j] += scale * transposed[static_cast<size_t>(j) * w.n + n];
+  int count = 0;
+  for (const Term& term : terms) {
+    const int slot = layer * kTargets + term.target;
+    const PackedLora* lora = adapter.packedFor(layer, term.target);
+    w[count] = &weights_.layers[layer].linear[term.target];
+    Rows& d = dy[count++];
+    const int n = w[count - 1]->n;
+    d = Rows{term.dy, m, n};
+    if (lora) {
+      float* slice = dInner + lora->offset;
+      if (narrow) {  // s dy B
+        float* compact = arena.take(static_cast<size_t>(m) * r);
+        math_.linear(d, lora->bTransposed, nullptr, nullptr, compact, nullptr);
+        d.half = nullptr;  // its slot goes to the next one
+        for (int i = 0; i < m; ++i) std::memcpy(slice + static_cast<size_t>(i) * group->width, compact + static_cast<size_t>(i) * r, r * sizeof(float));
+      } else {
+        math_.linearDx(d, lora->b, slice, group->width, false);
+      }
+      Rows mine{slice, m, r}, inner{xa + lora->offset, m, r};
+      mine.ld = inner.ld = group->width;
+      math_.outer(mine, x, adapter.gradients.data() + adapter.tensors[adapter.indexA[slot]].offset);
+      float* turned = arena.take(static_cast<size_t>(r) * n);  // (x A^T)^T dy, [r,N]
+      std::memset(turned, 0, static_cast<size_t>(r) * n * sizeof(float));
+      math_.outer(inner, d, turned);
+      float* dB = adapter.gradients.data() + adapter.tensors[adapter.indexB[slot]].offset;
+      const float scale = adapter.scale();
+      for (int i = 0; i < n; ++i)
+        for (int j = 0; j < r; ++j) dB[static_cast<size_t>(i) * r + j] += scale * turned[static_cast<size_t>(j) * n + i];
+    }
+    if (dx && !narrow) math_.linearDx(d, *w[count - 1], dx, x.cols, add || count > 1);
+  }
   if (!dx) return;
-  math_.packDy(dxa, 1);
-  math_.linearDx(dy, w, &dxa, &lora->a, dx, add);
+  if (narrow) math_.linearDx(dy, w, count, group ? &dxa : nullptr, group ? &group->aTransposed : nullptr, dx, add);
+  else if (group) math_.linearDx(dxa, group->a, dx, x.cols, true);
 }
 
 /// d of the rotated, normed heads in place to d of the linear's output.
@@ -62,17 +88,15 @@ void Transformer::layerBackward(int layer, int rows, Adapter& adapter, const Lay
   float *act = arena.take(inner), *dAct = arena.take(inner), *dGate = arena.take(inner), *dUp = arena.take(inner);
 
   math_.swiglu(s.gate, s.up, inner, act);
-  linearBackward(layer, kDown, {dH, rows, config_.hidden, nullptr}, {act, rows, config_.intermediate, nullptr}, s.xa[kDown], adapter, arena, dAct, false);
+  groupBackward(layer, {{kDown, dH}}, {act, rows, config_.intermediate}, s.xa[groupOf(kDown)], adapter, arena, dAct, false);
   math_.swigluBackward(s.gate, s.up, dAct, inner, dGate, dUp);
   math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, x);
-  const Rows x2{x, rows, config_.hidden, nullptr};
-  linearBackward(layer, kGate, {dGate, rows, config_.intermediate, nullptr}, x2, s.xa[kGate], adapter, arena, dx, false);
-  linearBackward(layer, kUp, {dUp, rows, config_.intermediate, nullptr}, x2, s.xa[kUp], adapter, arena, dx, true);
+  groupBackward(layer, {{kGate, dGate}, {kUp, dUp}}, {x, rows, config_.hidden}, s.xa[groupOf(kGate)], adapter, arena, dx, false);
   math_.rmsnormBackward(s.hMid, w.postNorm.get(), dx, rows, config_.hidden, config_.normEps, dH, true);
 
   const size_t qSize = m * config_.qWidth(), kvSize = m * config_.kvWidth();
   float *dAttn = arena.take(qSize), *q = arena.take(qSize), *k = arena.take(kvSize);
-  linearBackward(layer, kO, {dH, rows, config_.hidden, nullptr}, {s.attn, rows, config_.qWidth(), nullptr}, s.xa[kO], adapter, arena, dAttn, false);
+  groupBackward(layer, {{kO, dH}}, {s.attn, rows, config_.qWidth()}, s.xa[groupOf(kO)], adapter, arena, dAttn, false);
   normRope(s.q, w.qNorm.get(), rows, config_.heads, 0, q);
   normRope(s.k, w.kNorm.get(), rows, config_.kvHeads, 0, k);
   AttentionBackwardArgs a;
@@ -116,10 +140,7 @@ void Transformer::layerBackward(int layer, int rows, Adapter& adapter, const Lay
   // Below the first layer there are only frozen embeddings, so its dX is never needed.
   float* dx1 = layer > 0 ? dx : nullptr;
   math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, x);
-  const Rows x1{x, rows, config_.hidden, nullptr};
-  linearBackward(layer, kQ, {a.dq, rows, config_.qWidth(), nullptr}, x1, s.xa[kQ], adapter, arena, dx1, false);
-  linearBackward(layer, kK, {dk, rows, config_.kvWidth(), nullptr}, x1, s.xa[kK], adapter, arena, dx1, true);
-  linearBackward(layer, kV, {dv, rows, config_.kvWidth(), nullptr}, x1, s.xa[kV], adapter, arena, dx1, true);
+  groupBackward(layer, {{kQ, a.dq}, {kK, dk}, {kV, dv}}, {x, rows, config_.hidden}, s.xa[groupOf(kQ)], adapter, arena, dx1, false);
   if (dx1) math_.rmsnormBackward(s.hIn, w.inputNorm.get(), dx, rows, config_.hidden, config_.normEps, dH, true);
 }
 

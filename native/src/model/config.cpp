@@ -201,4 +201,34 @@ ModelConfig readConfig(const std::string& dir) {
   return model;
 }
 
+ModelConfig namedConfig(const std::string& name) {
+  struct Shape {
+    const char* name;
+    int vocab, hidden, layers, heads, kvHeads, headDim, intermediate;
+    bool tied;
+  };
+  static constexpr Shape shapes[] = {{"135m", 49152, 576, 30, 9, 3, 64, 1536, true},
+                                     {"0.5b", 151936, 896, 24, 14, 2, 64, 4864, true},
+                                     {"1.5b", 151936, 1536, 28, 12, 2, 128, 8960, true},
+                                     {"7b", 152064, 3584, 28, 28, 4, 128, 18944, false}};
+  for (const Shape& s : shapes) {
+    if (name != s.name) continue;
+    ModelConfig model;
+    model.architecture = name == "135m" ? Architecture::Llama : Architecture::Qwen2;
+    model.vocab = s.vocab;
+    model.hidden = s.hidden;
+    model.layers = s.layers;
+    model.heads = s.heads;
+    model.kvHeads = s.kvHeads;
+    model.headDim = s.headDim;
+    model.intermediate = s.intermediate;
+    model.maxPositions = 8192;
+    model.tiedHead = s.tied;
+    model.attentionBias = model.architecture == Architecture::Qwen2;
+    model.rope.theta = model.attentionBias ? 1000000 : 100000;
+    return model;
+  }
+  throw Failure("BAD_ARGUMENT", "\"" + name + "\" is no known shape: use 135m, 0.5b, 1.5b or 7b.");
+}
+
 }  // namespace hindsight

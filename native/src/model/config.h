@@ -36,5 +36,8 @@ struct ModelConfig {
 
 /// @throws Failure MODEL_MISSING, CONFIG_INVALID, ARCHITECTURE_UNSUPPORTED, CONFIG_UNSUPPORTED
 ModelConfig readConfig(const std::string& dir);
+/// Shapes for benchmarks without files: `135m` = SmolLM2-135M; `0.5b`, `1.5b`, `7b` = Qwen2.5.
+/// @throws Failure BAD_ARGUMENT
+ModelConfig namedConfig(const std::string& name);
 
 }  // namespace hindsight

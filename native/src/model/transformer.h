@@ -21,7 +21,7 @@ namespace hindsight {
 /// computed again, which costs 2 % of the time and saves most of the memory.
 struct LayerState {
   float *hIn, *q, *k, *v, *attn, *lse, *hMid, *gate, *up;
-  float* xa[kTargets];
+  float* xa[kGroups];  // x A^T of the stacked A
 };
 
 struct TrainState {
@@ -53,6 +53,7 @@ class Transformer {
   const ModelConfig& config() const { return config_; }
   const PageLayout& layout() const { return layout_; }
   Math& math() { return math_; }
+  Dtype dtype() const { return weights_.dtype; }
 
  private:
   struct Scratch {  // of one layer
@@ -67,7 +68,11 @@ class Transformer {
   void embed(const int32_t* tokens, int rows, float* out);
   void layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const Scratch& t, float* hOut);
   void layerBackward(int layer, int rows, Adapter& adapter, const LayerState& s, Arena& arena, float* dH);
-  void linearBackward(int layer, int target, Rows dy, const Rows& x, const float* xa, Adapter& adapter, Arena& arena, float* dx, bool add);
+  struct Term {  // one linear's part of a group's backward pass
+    int target;
+    const float* dy;
+  };
+  void groupBackward(int layer, std::initializer_list<Term> terms, const Rows& x, const float* xa, Adapter& adapter, Arena& arena, float* dx, bool add);
   void normRope(const float* in, const float* weight, int rows, int heads, int start, float* out);
   void normRopeBackward(const float* in, const float* weight, int rows, int heads, float* d);
   void storeKv(const float* k, const float* v, int rows, const Place& place);

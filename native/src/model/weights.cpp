@@ -1,6 +1,8 @@
 #include "model/weights.h"
 
+#include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -116,17 +118,24 @@ void targetShape(const ModelConfig& c, int target, int& n, int& k) {
   }
 }
 
-Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops) {
-  Checkpoint files(dir);
-  Sha256 hash;
-  hash.update(config.describe() + "|");
+namespace {
+
+/// Parameters of a head that stays bf16 in an int8 model.
+constexpr int64_t kSmallHead = int64_t{16} << 20;
+
+/// Where tensors come from: a checkpoint, or a random number generator.
+using Source = std::function<std::vector<float>(const std::string& name, const std::vector<int64_t>& shape)>;
+
+/// One tensor after the other: nothing but the packed copies stays.
+Weights build(const ModelConfig& config, const Ops& ops, Dtype dtype, const Source& read) {
   Weights w;
-  const auto vector = [&](const std::string& name, int size) {
-    return copyFloats(files.read(name, {size}, hash, w.parameters));
-  };
+  w.dtype = dtype;
+  // int8 costs most where it meets the logits; a head that fits the cache gains nothing from it.
+  const Dtype headDtype = dtype == Dtype::Int8 && static_cast<int64_t>(config.vocab) * config.hidden <= kSmallHead ? Dtype::Bf16 : dtype;
+  const auto vector = [&](const std::string& name, int size) { return copyFloats(read(name, {size})); };
   {
-    const std::vector<float> embedding = files.read("model.embed_tokens.weight", {config.vocab, config.hidden}, hash, w.parameters);
-    if (config.tiedHead) w.head = packWeight(ops, embedding.data(), config.vocab, config.hidden);
+    const std::vector<float> embedding = read("model.embed_tokens.weight", {config.vocab, config.hidden});
+    if (config.tiedHead) w.head = packWeight(ops, embedding.data(), config.vocab, config.hidden, headDtype);
     else w.embedding = copyFloats(embedding);
   }
   for (int i = 0; i < config.layers; ++i) {
@@ -137,10 +146,8 @@ Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops
       int n = 0, k = 0;
       targetShape(config, t, n, k);
       const std::string name = prefix + targetParent(t) + "." + targetName(t);
-      layer.linear[t] = packWeight(ops, files.read(name + ".weight", {n, k}, hash, w.parameters).data(), n, k);
-      if (hasBias(config, t)) setBias(ops, layer.linear[t], files.read(name + ".bias", {n}, hash, w.parameters).data());
-      else if (files.has(name + ".bias"))
-        throw Failure("CONFIG_UNSUPPORTED", "The weights have \"" + name + ".bias\", which config.json does not announce: use the config.json that belongs to these weights.");
+      layer.linear[t] = packWeight(ops, read(name + ".weight", {n, k}).data(), n, k, dtype);
+      if (hasBias(config, t)) setBias(ops, layer.linear[t], read(name + ".bias", {n}).data());
     }
     layer.inputNorm = vector(prefix + "input_layernorm.weight", config.hidden);
     layer.postNorm = vector(prefix + "post_attention_layernorm.weight", config.hidden);
@@ -151,8 +158,47 @@ Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops
   }
   w.finalNorm = vector("model.norm.weight", config.hidden);
   if (!config.tiedHead)
-    w.head = packWeight(ops, files.read("lm_head.weight", {config.vocab, config.hidden}, hash, w.parameters).data(), config.vocab, config.hidden);
+    w.head = packWeight(ops, read("lm_head.weight", {config.vocab, config.hidden}).data(), config.vocab, config.hidden, headDtype);
+  return w;
+}
+
+}  // namespace
+
+Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops, Dtype dtype) {
+  Checkpoint files(dir);
+  for (int i = 0; i < config.layers; ++i)
+    for (int t = 0; t < kTargets; ++t) {
+      const std::string name = "model.layers." + std::to_string(i) + "." + targetParent(t) + "." + targetName(t) + ".bias";
+      if (!hasBias(config, t) && files.has(name))
+        throw Failure("CONFIG_UNSUPPORTED", "The weights have \"" + name + "\", which config.json does not announce: use the config.json that belongs to these weights.");
+    }
+  Sha256 hash;
+  hash.update(config.describe() + "|");
+  uint64_t parameters = 0;
+  Weights w = build(config, ops, dtype, [&](const std::string& name, const std::vector<int64_t>& shape) { return files.read(name, shape, hash, parameters); });
+  w.parameters = parameters;
   w.fingerprint = hash.hex();
+  return w;
+}
+
+Weights randomWeights(const ModelConfig& config, const Ops& ops, Dtype dtype) {
+  uint64_t parameters = 0;
+  uint32_t state = 1;
+  Weights w = build(config, ops, dtype, [&](const std::string& name, const std::vector<int64_t>& shape) {
+    size_t count = 1;
+    for (const int64_t d : shape) count *= static_cast<size_t>(d);
+    parameters += count;
+    std::vector<float> values(count, 1.0f);
+    if (name.find("norm") != std::string::npos) return values;
+    const float bound = name.find("bias") != std::string::npos ? 0.1f : 1.0f / std::sqrt(static_cast<float>(shape.back()));
+    for (float& value : values) {
+      state = state * 1664525u + 1013904223u;
+      value = bound * (static_cast<float>(state >> 8) * (2.0f / 16777216.0f) - 1.0f);
+    }
+    return values;
+  });
+  w.parameters = parameters;
+  w.fingerprint = "random";
   return w;
 }
 

@@ -12,6 +12,9 @@ namespace hindsight {
 
 /// The seven linear layers a LoRA may sit on, in peft's names.
 enum Target { kQ, kK, kV, kO, kGate, kUp, kDown, kTargets };
+/// Linears that read the same rows: q, k, v; o; gate, up; down.
+constexpr int kGroups = 4;
+inline int groupOf(int target) { return target <= kV ? 0 : target == kO ? 1 : target <= kUp ? 2 : 3; }
 const char* targetName(int target);
 /// "self_attn" or "mlp"
 const char* targetParent(int target);
@@ -27,6 +30,7 @@ struct Weights {
   PackedWeight head;  // [V,H]
   Floats finalNorm;
   std::vector<LayerWeights> layers;
+  Dtype dtype = Dtype::Fp32;
   uint64_t parameters = 0;
   std::string fingerprint;
 };
@@ -36,6 +40,8 @@ void targetShape(const ModelConfig& config, int target, int& n, int& k);
 
 /// @throws Failure WEIGHTS_MISSING, TENSOR_MISSING, SHAPE_MISMATCH, DTYPE_UNSUPPORTED, and what
 /// TensorFile throws.
-Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops);
+Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops, Dtype dtype);
+/// Weights of the right shapes and sizes without a file, for benchmarks.
+Weights randomWeights(const ModelConfig& config, const Ops& ops, Dtype dtype);
 
 }  // namespace hindsight

@@ -21,9 +21,9 @@ const Ops& requireOps(Isa isa) {
 }  // namespace
 
 Engine::Engine(const LoadOptions& options)
-    : config_(readConfig(options.dir)),
+    : config_(options.shape.empty() ? readConfig(options.dir) : namedConfig(options.shape)),
       math_(requireOps(options.isa), options.threads),
-      weights_(loadWeights(options.dir, config_, math_.ops())),
+      weights_(options.shape.empty() ? loadWeights(options.dir, config_, math_.ops(), options.dtype) : randomWeights(config_, math_.ops(), options.dtype)),
       model_(config_, weights_, math_),
       cache_(model_.layout(), options.cacheBytes),
       trainer_(model_, [this](const std::vector<int32_t>& ids, const std::vector<int32_t>& positions, float temperature) {
@@ -92,11 +92,12 @@ void Engine::clearCache() {
   noteCache();
 }
 
-void Engine::prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int handle, Job& job, const std::function<void(int, const float*)>& keep) {
+void Engine::prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int handle, Use use, Job& job, const std::function<void(int, const float*)>& keep) {
   while (sequence.length < end) {
     if (job.cancelled) throw Cancelled();
     const int first = sequence.length, rows = std::min(kChunk, end - first);
     float* hidden = hidden_.atLeast(static_cast<size_t>(rows) * config_.hidden);
+    math_.byteActivations(use == Use::Serve);
     model_.forward(ids.data() + first, rows, sequence, adapterOrBase(handle), &job.cancelled, hidden);
     for (int r = 0; r < rows; ++r) keep(first + r, hidden + static_cast<size_t>(r) * config_.hidden);
     if (sequence.length < end) scheduler_.yield(job.priority);
@@ -125,7 +126,7 @@ GenerateResult Engine::generate(const GenerateRequest& g, Job& job) {
   try {
     while (static_cast<int>(result.tokens.size()) < g.maxTokens) {
       const int end = static_cast<int>(ids.size());
-      prefill(ids, end, sequence, g.adapter, job, [&](int row, const float* hidden) {
+      prefill(ids, end, sequence, g.adapter, Use::Serve, job, [&](int row, const float* hidden) {
         if (row == end - 1) std::memcpy(last.data(), hidden, config_.hidden * sizeof(float));
       });
       if (result.tokens.empty()) {
@@ -199,12 +200,14 @@ ScoreResult Engine::score(const ScoreRequest& s, Job& job) {
     lastRow = std::max(lastRow, row);
   }
   KvSequence sequence;
-  cache_.match(key, s.ids, firstRow, sequence);
+  // int8 scores as it trains, not as it serves: the two do not share keys and values.
+  const bool cached = weights_.dtype != Dtype::Int8;
+  if (cached) cache_.match(key, s.ids, firstRow, sequence);
   Floats gathered = allocateFloats(count * h);
-  prefill(s.ids, lastRow + 1, sequence, s.adapter, job, [&](int row, const float* hidden) {
+  prefill(s.ids, lastRow + 1, sequence, s.adapter, Use::Score, job, [&](int row, const float* hidden) {
     for (const int i : wanted[row]) std::memcpy(gathered.get() + i * h, hidden, h * sizeof(float));
   });
-  cache_.insert(key, s.ids, sequence.length, sequence);
+  if (cached) cache_.insert(key, s.ids, sequence.length, sequence);
   noteCache();
 
   const size_t chunk = std::max<size_t>(16, std::min<size_t>(256, (size_t{4} << 20) / vocab));

@@ -16,7 +16,10 @@ namespace hindsight {
 
 struct LoadOptions {
   std::string dir;
+  /// Shape by name (135m, 0.5b, 1.5b, 7b) with random weights, instead of dir.
+  std::string shape;
   Isa isa = Isa::Portable;
+  Dtype dtype = Dtype::Fp32;
   int threads = 1;
   size_t cacheBytes = size_t{256} << 20;
 };
@@ -80,7 +83,8 @@ class Engine {
   Adapter* adapterOrBase(int handle) { return handle == 0 ? nullptr : &adapter(handle); }
   void checkTokens(const std::vector<int32_t>& ids) const;
   /// Tokens [sequence.length, end) in chunks; hidden rows wanted go through `keep(row, pointer)`.
-  void prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int adapter, Job& job, const std::function<void(int, const float*)>& keep);
+  enum class Use { Serve, Score };  // decides what int8 weights are multiplied with
+  void prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int adapter, Use use, Job& job, const std::function<void(int, const float*)>& keep);
   void noteCache();
 
   ModelConfig config_;

@@ -8,8 +8,8 @@
 namespace hindsight {
 namespace {
 
-/// Floats of one chunk of logits: 16 MB, and at least enough rows to fill the register tiles.
-constexpr size_t kLogitFloats = size_t{4} << 20;
+/// Floats of one chunk of logits: 32 MB, so that the head is read few times, and at least enough rows to fill the register tiles.
+constexpr size_t kLogitFloats = size_t{8} << 20;
 int headRows(int vocab) {
   const size_t rows = kLogitFloats / vocab;
   return rows < 24 ? 24 : rows > 512 ? 512 : static_cast<int>(rows);

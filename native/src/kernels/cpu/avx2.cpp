@@ -5,10 +5,14 @@ constexpr int kRowBlock = 6;
 }  // namespace
 
 #include "kernels/cpu/simd.inl"
+#define NARROW_PLAIN_BF16
+#define NARROW_PLAIN_INT8
+#include "kernels/cpu/narrow.inl"
 
 namespace hindsight {
 const Ops* avx2Ops() {
-  static constexpr Ops ops = table("avx2");
+  static constexpr NarrowOps narrow = narrowTable();
+  static constexpr Ops ops = table("avx2", &narrow);
   return &ops;
 }
 }  // namespace hindsight

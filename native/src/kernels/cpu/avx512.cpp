@@ -5,10 +5,14 @@ constexpr int kRowBlock = 12;
 }  // namespace
 
 #include "kernels/cpu/simd.inl"
+#define NARROW_PLAIN_BF16
+#define NARROW_PLAIN_INT8
+#include "kernels/cpu/narrow.inl"
 
 namespace hindsight {
 const Ops* avx512Ops() {
-  static constexpr Ops ops = table("avx512");
+  static constexpr NarrowOps narrow = narrowTable();
+  static constexpr Ops ops = table("avx512", &narrow);
   return &ops;
 }
 }  // namespace hindsight

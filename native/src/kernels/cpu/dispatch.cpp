@@ -10,6 +10,8 @@ bool hasAvx512() {
   return hasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
+bool hasVnni() { return hasAvx512() && __builtin_cpu_supports("avx512vnni"); }
+bool hasBf16() { return hasVnni() && __builtin_cpu_supports("avx512bf16"); }
 }  // namespace
 #endif
 
@@ -20,6 +22,8 @@ const Ops* opsFor(Isa isa) {
 #if defined(__x86_64__)
     case Isa::Avx2: return hasAvx2() ? avx2Ops() : nullptr;
     case Isa::Avx512: return hasAvx512() ? avx512Ops() : nullptr;
+    case Isa::Avx512Vnni: return hasVnni() ? avx512VnniOps() : nullptr;
+    case Isa::Avx512Bf16: return hasBf16() ? avx512Bf16Ops() : nullptr;
 #else
     default: return nullptr;
 #endif
@@ -28,9 +32,10 @@ const Ops* opsFor(Isa isa) {
 }
 
 Isa bestIsa() {
-  if (opsFor(Isa::Avx512)) return Isa::Avx512;
-  if (opsFor(Isa::Avx2)) return Isa::Avx2;
-  return Isa::Portable;
+  Isa best = Isa::Portable;
+  for (const Isa isa : kIsas)
+    if (isa > best && opsFor(isa)) best = isa;
+  return best;
 }
 
 }  // namespace hindsight

@@ -1,5 +1,6 @@
 #include "kernels/cpu/math.h"
 
+#include <chrono>
 #include <cstring>
 
 namespace hindsight {
@@ -19,39 +20,73 @@ size_t packedSize(const Ops& ops, int n, int k) {
 
 }  // namespace
 
-PackedWeight packWeight(const Ops& ops, const float* w, int n, int k) {
+PackedWeight packWeight(const Ops& ops, const float* w, int n, int k, Dtype dtype) {
   PackedWeight packed;
   packed.n = n;
   packed.k = k;
-  packed.data = allocateFloats(packedSize(ops, n, k));
-  ops.pack(w, n, k, packed.data.get());
+  packed.dtype = dtype;
+  if (dtype == Dtype::Fp32) {
+    packed.data = allocateFloats(packedSize(ops, n, k));
+    ops.pack(w, n, k, packed.data.get());
+    return packed;
+  }
+  const size_t bytes = narrowBytes(dtype, n, k);
+  packed.data = allocateFloats(bytes / sizeof(float));
+  std::memset(packed.data.get(), 0, bytes);
+  if (dtype == Dtype::Bf16) {
+    packBf16(w, n, k, reinterpret_cast<uint16_t*>(packed.data.get()));
+    return packed;
+  }
+  const size_t rows = narrowPanels(n) * kNarrowPanel;
+  packed.scale = allocateFloats(rows);
+  std::memset(packed.scale.get(), 0, rows * sizeof(float));
+  packed.offset.assign(rows, 0);
+  packInt8(w, n, k, reinterpret_cast<int8_t*>(packed.data.get()), packed.scale.get(), packed.offset.data());
   return packed;
 }
 
 void setBias(const Ops& ops, PackedWeight& weight, const float* bias) {
-  const size_t size = static_cast<size_t>(panels(ops, weight.n)) * ops.panel;
+  const int panel = weight.dtype == Dtype::Fp32 ? ops.panel : kNarrowPanel;
+  const size_t size = static_cast<size_t>((weight.n + panel - 1) / panel) * panel;
   weight.bias = allocateFloats(size);
   std::memset(weight.bias.get(), 0, size * sizeof(float));
   std::memcpy(weight.bias.get(), bias, weight.n * sizeof(float));
 }
 
 void unpackRow(const Ops& ops, const PackedWeight& weight, int row, float* out) {
-  const float* panel = weight.data.get() + static_cast<size_t>(row / ops.panel) * ops.panel * weight.k;
-  const int lane = row % ops.panel;
-  for (int k = 0; k < weight.k; ++k) out[k] = panel[static_cast<size_t>(k) * ops.panel + lane];
+  if (weight.dtype == Dtype::Fp32) {
+    const float* panel = weight.data.get() + static_cast<size_t>(row / ops.panel) * ops.panel * weight.k;
+    const int lane = row % ops.panel;
+    for (int k = 0; k < weight.k; ++k) out[k] = panel[static_cast<size_t>(k) * ops.panel + lane];
+    return;
+  }
+  const size_t panel = static_cast<size_t>(row / kNarrowPanel) * kNarrowPanel * padded4(weight.k);
+  const int lane = row % kNarrowPanel;
+  if (weight.dtype == Dtype::Bf16) {
+    const auto* from = reinterpret_cast<const uint16_t*>(weight.data.get()) + panel + 2 * lane;
+    for (int k = 0; k < weight.k; ++k) {
+      const uint32_t bits = static_cast<uint32_t>(from[static_cast<size_t>(k / 2) * 2 * kNarrowPanel + k % 2]) << 16;
+      std::memcpy(out + k, &bits, 4);
+    }
+    return;
+  }
+  const auto* from = reinterpret_cast<const int8_t*>(weight.data.get()) + panel + 4 * lane;
+  for (int k = 0; k < weight.k; ++k)
+    out[k] = weight.scale[row] * static_cast<float>(from[static_cast<size_t>(k / 4) * 4 * kNarrowPanel + k % 4]);
 }
 
 void Math::reserve(size_t count) {
   for (Scratch& scratch : scratch_) scratch.atLeast(count);
 }
 
-void Math::packAll(Rows& x, int slot) {
+void Math::packRows(Rows& x, int slot) {
+  if (x.packed) return;
   float* out = slots_[slot].atLeast(static_cast<size_t>(x.rows) * x.cols);
   const int blocks = blockCount(x.rows, ops_.rowBlock);
   const auto body = [&](int first, int last, int) {
     for (int i = first; i < last; ++i) {
       const int r0 = blockStart(x.rows, blocks, i), rows = blockStart(x.rows, blocks, i + 1) - r0;
-      ops_.packRows(x.data + static_cast<size_t>(r0) * x.cols, x.cols, rows, x.cols,
+      ops_.packRows(x.data + static_cast<size_t>(r0) * x.stride(), x.stride(), rows, x.cols,
                     out + static_cast<size_t>(r0) * x.cols);
     }
   };
@@ -60,40 +95,113 @@ void Math::packAll(Rows& x, int slot) {
   x.packed = out;
 }
 
-void Math::packRows(Rows& x, int slot) {
-  if (x.rows > kSmallRows && !x.packed) packAll(x, slot);
+void Math::toHalf(Rows& x, int slot, const float* columnScale) {
+  if (x.half) return;
+  const size_t width = padded4(x.cols);
+  auto* out = reinterpret_cast<uint16_t*>(halves_[slot].atLeast((x.rows * width + 1) / 2));
+  if (columnScale) for (Scratch& scratch : scratch_) scratch.atLeast(x.cols);
+  const auto body = [&](int first, int last, int worker) {
+    for (int r = first; r < last; ++r) {
+      const float* row = x.data + static_cast<size_t>(r) * x.stride();
+      if (columnScale) {
+        float* scaled = scratch_[worker].atLeast(x.cols);
+        for (int i = 0; i < x.cols; ++i) scaled[i] = row[i] * columnScale[i];
+        row = scaled;
+      }
+      ops_.narrow->toBf16(row, x.cols, out + r * width);
+      for (size_t i = x.cols; i < width; ++i) out[r * width + i] = 0;
+    }
+  };
+  if (static_cast<double>(x.rows) * x.cols < kParallelWork / 4) body(0, x.rows, 0);
+  else ranges(x.rows, 32, body);
+  x.half = out;
 }
 
-void Math::packDy(Rows& dy, int slot) {
-  if (!dy.packed) packAll(dy, slot);
+void Math::toBytes(Rows& x) {
+  if (x.bytes) return;
+  const size_t width = padded4(x.cols);
+  auto* out = reinterpret_cast<uint8_t*>(bytes_.atLeast(x.rows * width / 4));
+  float* scale = byteScale_.atLeast(x.rows);
+  const auto body = [&](int first, int last, int) {
+    for (int r = first; r < last; ++r) scale[r] = ops_.narrow->toBytes(x.data + static_cast<size_t>(r) * x.stride(), x.cols, out + r * width);
+  };
+  if (static_cast<double>(x.rows) * x.cols < kParallelWork / 4) body(0, x.rows, 0);
+  else ranges(x.rows, 32, body);
+  x.bytes = out;
+  x.byteScale = scale;
 }
 
-void Math::linear(Rows& x, const PackedWeight& w, const PackedLora* lora, float* xa, float* y,
+void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
+                        const float* residual) {
+  NarrowArgs g;
+  g.n = w.n;
+  g.k = w.k;
+  if (w.dtype == Dtype::Int8 && byteActivations_) {
+    toBytes(x);
+    g.xBytes = x.bytes;
+    g.xScale = x.byteScale;
+  } else {
+    toHalf(x, 0);
+    g.x = x.half;
+  }
+  g.w = w.data.get();
+  g.wScale = w.scale.get();
+  g.wOffset = w.offset.data();
+  if (inner) {
+    toHalf(*inner, 1);
+    g.k2 = inner->cols;
+    g.x2 = inner->half;
+    g.ldx2 = padded4(inner->cols);
+    g.w2 = reinterpret_cast<const uint16_t*>(b->data.get());
+  }
+  g.bias = w.bias.get();
+  g.residual = residual;
+  g.y = y;
+  g.ldy = w.n;
+  const size_t scratch = narrowScratch();
+  reserve(scratch);
+  const int columns = static_cast<int>(narrowPanels(w.n)), m = x.rows;
+  const double work = static_cast<double>(m) * w.n * w.k;
+  if (threads() == 1 || work < (m <= kSmallRows ? kParallelDecode : kParallelWork)) {
+    for (int p = 0; p < columns; ++p)
+      for (int r = 0; r < m; r += kNarrowSpan) ops_.narrow->linear(g, r, r + kNarrowSpan < m ? r + kNarrowSpan : m, p, scratch_[0].atLeast(scratch));
+    return;
+  }
+  // Enough pieces that no thread ends long after the others.
+  const int wanted = (16 * threads() + columns - 1) / columns;
+  int pieces = blockCount(m, kNarrowSpan);
+  if (pieces < wanted) pieces = wanted < m / 48 + 1 ? wanted : m / 48 + 1;
+  const int grain = columns / (16 * threads()) > 1 ? columns / (16 * threads()) : 1;
+  const int chunks = (columns + grain - 1) / grain;
+  pool_.run(chunks * pieces, [&](int i, int worker) {
+    const int part = i % pieces, first = i / pieces * grain;
+    for (int p = first; p < first + grain && p < columns; ++p)
+      ops_.narrow->linear(g, blockStart(m, pieces, part), blockStart(m, pieces, part + 1), p, scratch_[worker].atLeast(scratch));
+  });
+}
+
+void Math::linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
                   const float* residual) {
-  packRows(x, 0);
-  Rows inner;
-  if (lora) {
-    linear(x, lora->a, nullptr, nullptr, xa, nullptr);
-    inner.data = xa;
-    inner.rows = x.rows;
-    inner.cols = lora->a.n;
-    packRows(inner, 1);
+  if (w.dtype != Dtype::Fp32) return narrowLinear(x, w, inner, b, y, residual);
+  if (x.rows > kSmallRows) {
+    packRows(x, 0);
+    if (inner) packRows(*inner, 1);
   }
   LinearArgs g;
   g.m = x.rows;
   g.n = w.n;
   g.k = w.k;
   g.x = x.data;
-  g.ldx = x.cols;
+  g.ldx = x.stride();
   g.xPacked = x.packed;
   g.w = w.data.get();
   g.bias = w.bias.get();
-  if (lora) {
-    g.k2 = lora->a.n;
-    g.x2 = inner.data;
-    g.ldx2 = inner.cols;
-    g.x2Packed = inner.packed;
-    g.w2 = lora->b.data.get();
+  if (inner) {
+    g.k2 = inner->cols;
+    g.x2 = inner->data;
+    g.ldx2 = inner->stride();
+    g.x2Packed = inner->packed;
+    g.w2 = b->data.get();
   }
   g.residual = residual;
   g.y = y;
@@ -129,21 +237,57 @@ void Math::linear(Rows& x, const PackedWeight& w, const PackedLora* lora, float*
   });
 }
 
-void Math::linearDx(const Rows& dy, const PackedWeight& w, const Rows* dxa, const PackedWeight* a,
-                    float* dx, bool add) {
+void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa,
+                    const PackedWeight* aTransposed, float* dx, bool add) {
+  NarrowDxArgs g;
+  g.k = w[0]->k;
+  g.terms = terms;
+  int slot = dxa ? 2 : 0;
+  for (int t = 0; t < terms; ++t) {
+    Rows scaled = dy[t];
+    const bool bytes = w[t]->dtype == Dtype::Int8;
+    if (bytes) scaled.half = nullptr;
+    toHalf(scaled, slot++, bytes ? w[t]->scale.get() : nullptr);
+    if (!bytes) dy[t].half = scaled.half;
+    g.term[t].dy = scaled.half;
+    g.term[t].lddy = padded4(scaled.cols);
+    g.term[t].w = w[t]->data.get();
+    g.term[t].bytes = bytes;
+    g.term[t].n = w[t]->n;
+  }
+  if (dxa) {
+    toHalf(*dxa, 1);
+    g.k2 = dxa->cols;
+    g.x2 = dxa->half;
+    g.ldx2 = padded4(dxa->cols);
+    g.w2 = reinterpret_cast<const uint16_t*>(aTransposed->data.get());
+  }
+  g.dx = dx;
+  g.lddx = g.k;
+  g.add = add;
+  const size_t scratch = narrowScratch();
+  reserve(scratch);
+  const int columns = static_cast<int>(narrowPanels(g.k)), m = dy[0].rows;
+  // Every piece transposes the panel again, so pieces are long.
+  int pieces = blockCount(m, kNarrowSpan);
+  if (pieces * columns < 16 * threads() && m >= 96) pieces = 2 * pieces;
+  if (threads() == 1) pieces = blockCount(m, kNarrowSpan);
+  pool_.run(columns * pieces, [&](int i, int worker) {
+    const int part = i % pieces;
+    ops_.narrow->dx(g, blockStart(m, pieces, part), blockStart(m, pieces, part + 1), i / pieces, scratch_[worker].atLeast(scratch));
+  });
+}
+
+void Math::linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add) {
+  packRows(dy, 0);
   LinearDxArgs g;
   g.m = dy.rows;
   g.n = w.n;
   g.k = w.k;
   g.dyPacked = dy.packed;
   g.w = w.data.get();
-  if (dxa && a) {
-    g.r = a->n;
-    g.dxaPacked = dxa->packed;
-    g.a = a->data.get();
-  }
   g.dx = dx;
-  g.lddx = w.k;
+  g.lddx = lddx;
   g.add = add;
   const size_t scratch = dxScratch(ops_.panel, g.r);
   reserve(scratch);
@@ -163,7 +307,7 @@ void Math::linearDx(const Rows& dy, const PackedWeight& w, const Rows* dxa, cons
 
 void Math::outer(const Rows& p, const Rows& q, float* out) {
   const auto body = [&](int first, int last, int) {
-    ops_.outer(p.rows, p.cols, p.data, p.cols, q.data, q.cols, first, last, out, q.cols);
+    ops_.outer(p.rows, p.cols, p.data, p.stride(), q.data, q.stride(), first, last, out, q.cols);
   };
   if (threads() == 1 || static_cast<double>(p.rows) * p.cols * q.cols < kParallelWork) body(0, q.cols, 0);
   else ranges(q.cols, ops_.panel * 4, body);
@@ -233,6 +377,15 @@ void Math::swigluBackward(const float* gate, const float* up, const float* dOut,
     const size_t first = static_cast<size_t>(i) * grain, count = n - first < grain ? n - first : grain;
     ops_.swigluBackward(gate + first, up + first, dOut + first, count, dGate + first, dUp + first);
   });
+}
+
+double Math::peak(Dtype dtype) {
+  constexpr long steps = 400000;
+  const auto start = std::chrono::steady_clock::now();
+  std::atomic<double> done{0};
+  ranges(16 * threads(), 1, [&](int, int, int) { done.store(ops_.narrow->spin(dtype, steps)); });
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return done.load() * 16 * threads() / seconds;
 }
 
 }  // namespace hindsight

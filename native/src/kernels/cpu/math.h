@@ -12,46 +12,64 @@
 
 namespace hindsight {
 
-/// A frozen or LoRA weight [n,k] in panels of `panel` outputs. Today always fp32; the type is the
-/// place where packed bf16 and int8 will live beside it.
+/// A frozen or LoRA weight [n,k]: fp32 in panels of the instruction set, bf16 and int8 in narrow.h's.
 struct PackedWeight {
   int n = 0, k = 0;
-  Floats data;
+  Dtype dtype = Dtype::Fp32;
+  Floats data;   // of the dtype's own bytes
+  Floats scale;  // int8: [n] padded to panels
+  std::vector<int32_t> offset;
   Floats bias;  // [n] padded to whole panels, or none
 };
-PackedWeight packWeight(const Ops& ops, const float* w, int n, int k);
+PackedWeight packWeight(const Ops& ops, const float* w, int n, int k, Dtype dtype = Dtype::Fp32);
 void setBias(const Ops& ops, PackedWeight& weight, const float* bias);
 /// Copies row `row` of the [n,k] weight out of its panels.
 void unpackRow(const Ops& ops, const PackedWeight& weight, int row, float* out);
 
-/// The LoRA pair of one linear layer: a packs A [r,K], b packs scale*B [N,r].
+/// LoRA of the linears that read the same rows: their A stacked, [width,K]; target i's r rows start
+/// at its offset, a multiple of 4, and rows between are zero. Transposed [K,width] for bf16's dX.
+struct PackedGroup {
+  int width = 0;
+  PackedWeight a, aTransposed;
+};
+/// scale*B [N,r] of one linear, bf16 also as [r,N].
 struct PackedLora {
-  PackedWeight a, b;
+  int offset = 0;  // of its rows in the group
+  PackedWeight b, bTransposed;
 };
 
-/// Rows [rows, cols] of activations. `packed` is set by packRows and lives until the next packRows
-/// of the same slot.
+/// Rows [rows, cols] of activations, `ld` floats apart (0: cols). The converted forms are made when
+/// a weight first wants them and live until their slot is used again.
 struct Rows {
   const float* data = nullptr;
   int rows = 0, cols = 0;
-  const float* packed = nullptr;
+  const float* packed = nullptr;   // fp32 row blocks
+  const uint16_t* half = nullptr;  // bf16
+  const uint8_t* bytes = nullptr;  // int8, with byteScale
+  const float* byteScale = nullptr;
+  long ld = 0;
+
+  long stride() const { return ld ? ld : cols; }
 };
 
 class Math {
  public:
   Math(const Ops& ops, int threads) : ops_(ops), pool_(threads), scratch_(threads) {}
+  /// Whether int8 weights meet int8 activations (serving) or bf16 ones (scoring and training, whose
+  /// log-probs must agree). Ignored by other weights.
+  void byteActivations(bool on) { byteActivations_ = on; }
+  bool byteActivations() const { return byteActivations_; }
   const Ops& ops() const { return ops_; }
   int threads() const { return pool_.threads(); }
 
-  /// Fills x.packed where the shape will want it. Slot 0: inputs and dY; slot 1: LoRA's inner rows.
-  void packRows(Rows& x, int slot);
-  /// y = residual + x W^T + bias + (x A^T)(scale B)^T. xa [rows, r] receives x A^T.
-  void linear(Rows& x, const PackedWeight& w, const PackedLora* lora, float* xa, float* y,
+  /// y = residual + x W^T + bias + inner B^T, with inner = the rows x A^T of this linear.
+  void linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
               const float* residual);
-  /// dx (+)= dy W + dxa A. dy must have been packed by packDy.
-  void linearDx(const Rows& dy, const PackedWeight& w, const Rows* dxa, const PackedWeight* a,
-                float* dx, bool add);
-  void packDy(Rows& dy, int slot);
+  /// fp32 only: dx (+)= dy W, rows of dx lddx apart.
+  void linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add);
+  /// bf16 and int8: dx (+)= sum of dy[i] W[i] + dxa aTransposed^T.
+  void linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa,
+                const PackedWeight* aTransposed, float* dx, bool add);
   /// out [r,N] += P^T Q with P [M,r], Q [M,N].
   void outer(const Rows& p, const Rows& q, float* out);
 
@@ -63,6 +81,8 @@ class Math {
   void swiglu(const float* gate, const float* up, size_t n, float* out);
   void swigluBackward(const float* gate, const float* up, const float* dOut, size_t n, float* dGate,
                       float* dUp);
+  /// Operations a second of all threads working in registers only.
+  double peak(Dtype dtype);
   /// Runs body(first, last, worker) over ranges of [0, count), at most `grain` long.
   template <class Body>
   void ranges(int count, int grain, const Body& body) {
@@ -74,13 +94,20 @@ class Math {
   }
 
  private:
-  void packAll(Rows& x, int slot);
+  /// Slot 0: inputs and dY; slot 1: LoRA's inner rows; up to kHalfSlots for bf16.
+  void packRows(Rows& x, int slot);
+  void toHalf(Rows& x, int slot, const float* columnScale = nullptr);
+  void toBytes(Rows& x);
+  void narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
+                    const float* residual);
   void reserve(size_t count);  // grows every worker's scratch before a loop
 
   const Ops& ops_;
   Pool pool_;
   std::vector<Scratch> scratch_;
-  Scratch slots_[2];
+  static constexpr int kHalfSlots = 5;
+  Scratch slots_[2], halves_[kHalfSlots], bytes_, byteScale_, line_;
+  bool byteActivations_ = true;
 };
 
 }  // namespace hindsight

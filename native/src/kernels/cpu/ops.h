@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/narrow.h"
+
 namespace hindsight {
 
 /// Tokens per page of keys and values: keys lie [D][kPage], values [kPage][D].
@@ -125,6 +127,8 @@ struct Ops {
   void (*softmaxScaled)(const float* z, size_t n, float inverseTemperature, float lse, float factor,
                         float* out, bool add);
   void (*adamw)(float* w, float* m, float* v, const float* g, size_t n, const AdamArgs&);
+
+  const NarrowOps* narrow;  // bf16 and int8 weights
 };
 
 /// Contraction block of linearDx: bounds the scratch panel whatever N is.
@@ -141,7 +145,9 @@ inline size_t attentionBackwardScratch(int rows, int headDim) {
          8 * kSlack;
 }
 
-enum class Isa { Reference, Portable, Avx2, Avx512 };
+/// Avx512Vnni and Avx512Bf16 differ from Avx512 in the products of bf16 and int8 weights only.
+enum class Isa { Reference, Portable, Avx2, Avx512, Avx512Vnni, Avx512Bf16 };
+constexpr Isa kIsas[] = {Isa::Reference, Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Vnni, Isa::Avx512Bf16};
 /// The table of an instruction set, or null where this processor or build lacks it.
 const Ops* opsFor(Isa isa);
 Isa bestIsa();
@@ -150,5 +156,7 @@ const Ops* referenceOps();
 const Ops* portableOps();
 const Ops* avx2Ops();
 const Ops* avx512Ops();
+const Ops* avx512VnniOps();
+const Ops* avx512Bf16Ops();
 
 }  // namespace hindsight

@@ -5,10 +5,14 @@ constexpr int kRowBlock = 4;
 }  // namespace
 
 #include "kernels/cpu/simd.inl"
+#define NARROW_PLAIN_BF16
+#define NARROW_PLAIN_INT8
+#include "kernels/cpu/narrow.inl"
 
 namespace hindsight {
 const Ops* portableOps() {
-  static constexpr Ops ops = table("portable");
+  static constexpr NarrowOps narrow = narrowTable();
+  static constexpr Ops ops = table("portable", &narrow);
   return &ops;
 }
 }  // namespace hindsight

@@ -3,6 +3,7 @@
 // Sums run in double, so that a disagreement points at the fast path. Panels are one output wide,
 // so a packed weight is simply W [N,K], and a packed row block is X^T [K][rows].
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "kernels/cpu/ops.h"
@@ -214,12 +215,75 @@ void adamw(float* w, float* m, float* v, const float* g, size_t n, const AdamArg
   }
 }
 
+// Weights in bf16 and int8, read lane by lane out of their panels (narrow.h).
+
+double fromBf16(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+void toBf16(const float* x, size_t n, uint16_t* out) {
+  for (size_t i = 0; i < n; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, x + i, 4);
+    out[i] = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+}
+
+float toBytes(const float* x, int k, uint8_t* out) {
+  float top = 0;
+  for (int i = 0; i < k; ++i) top = std::fabs(x[i]) > top ? std::fabs(x[i]) : top;
+  const float inverse = top > 0 ? 127.0f / top : 0.0f;
+  for (int i = 0; i < padded4(k); ++i) out[i] = static_cast<uint8_t>(128 + (i < k ? std::nearbyint(x[i] * inverse) : 0));
+  return top / 127.0f;
+}
+
+/// W[n,i], unscaled.
+double narrowWeight(const void* w, bool bytes, int n, int k, int i) {
+  const int lane = bytes ? 4 : 2;
+  const size_t at = static_cast<size_t>(n / kNarrowPanel) * kNarrowPanel * padded4(k) + static_cast<size_t>(i / lane) * lane * kNarrowPanel + static_cast<size_t>(n % kNarrowPanel) * lane + i % lane;
+  return bytes ? static_cast<const int8_t*>(w)[at] : fromBf16(static_cast<const uint16_t*>(w)[at]);
+}
+
+void narrowLinear(const NarrowArgs& g, int r0, int r1, int p, float*) {
+  const int k4 = padded4(g.k);
+  for (int r = r0; r < r1; ++r)
+    for (int n = p * kNarrowPanel; n < g.n && n < (p + 1) * kNarrowPanel; ++n) {
+      double sum = 0;
+      for (int i = 0; i < g.k; ++i) {
+        const double x = g.xBytes ? (g.xBytes[static_cast<size_t>(r) * k4 + i] - 128) * static_cast<double>(g.xScale[r]) : fromBf16(g.x[static_cast<size_t>(r) * k4 + i]);
+        sum += x * narrowWeight(g.w, g.wScale, n, g.k, i);
+      }
+      if (g.wScale) sum *= g.wScale[n];
+      for (int i = 0; i < g.k2; ++i) sum += fromBf16(g.x2[r * g.ldx2 + i]) * narrowWeight(g.w2, false, n, g.k2, i);
+      if (g.bias) sum += g.bias[n];
+      const size_t at = static_cast<size_t>(r) * g.ldy + n;
+      g.y[at] = static_cast<float>(sum + (g.residual ? g.residual[at] : 0.0));
+    }
+}
+
+void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float*) {
+  for (int r = r0; r < r1; ++r)
+    for (int i = p * kNarrowPanel; i < g.k && i < (p + 1) * kNarrowPanel; ++i) {
+      double sum = 0;
+      for (int t = 0; t < g.terms; ++t)
+        for (int n = 0; n < g.term[t].n; ++n)
+          sum += fromBf16(g.term[t].dy[r * g.term[t].lddy + n]) * narrowWeight(g.term[t].w, g.term[t].bytes, n, g.k, i);
+      for (int j = 0; j < g.k2; ++j) sum += fromBf16(g.x2[r * g.ldx2 + j]) * narrowWeight(g.w2, false, i, g.k2, j);
+      float& dx = g.dx[static_cast<size_t>(r) * g.lddx + i];
+      dx = static_cast<float>(sum + (g.add ? dx : 0.0));
+    }
+}
+
 }  // namespace
 
 const Ops* referenceOps() {
+  static constexpr NarrowOps narrow{toBf16, toBytes, narrowLinear, narrowDx, [](Dtype, long) { return 0.0; }};
   static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, linearDx,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
-                           swiglu, swigluBackward, logSumExp, softmaxScaled, adamw};
+                           swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};
   return &ops;
 }
 

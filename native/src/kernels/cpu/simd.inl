@@ -695,10 +695,10 @@ void adamw(float* w, float* m, float* v, const float* g, size_t n, const AdamArg
   }
 }
 
-constexpr Ops table(const char* name) {
+constexpr Ops table(const char* name, const hindsight::NarrowOps* narrow) {
   return Ops{name,      kPanel,          kRowBlock, pack,   packRows,       linear,    linearSmall,
              linearDx,  outer,           rmsnorm,   rmsnormBackward,        rope,      attention,
-             attentionBackward, swiglu,  swigluBackward,    logSumExp,      softmaxScaled, adamw};
+             attentionBackward, swiglu,  swigluBackward,    logSumExp,      softmaxScaled, adamw,  narrow};
 }
 
 }  // namespace

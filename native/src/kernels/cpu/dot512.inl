@@ -1,0 +1,148 @@
+// Register tiles of narrow.inl in 512-bit dot-product instructions. Panels are [groups][64] lanes.
+#include "kernels/cpu/narrow.h"
+
+#define NARROW_TRANSPOSE
+#include "kernels/cpu/narrow.inl"
+
+namespace {
+
+inline __m512i broadcast(const void* p) { return _mm512_set1_epi32(lane(p)); }
+
+#ifndef NARROW_PLAIN_BF16
+inline __m512 dotPairs(__m512 sum, __m512i a, __m512i b) {
+  asm("vdpbf16ps %2,%1,%0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+
+template <int Rows, int Strips>
+inline __attribute__((always_inline)) void sumPairs(__m512 (&acc)[Rows][Strips], const uint16_t* a, long lda, const uint16_t* b, int groups) {
+  for (int g = 0; g < groups; ++g, b += 2 * kNarrowPanel) {
+    __m512i w[Strips];
+#pragma GCC unroll 4
+    for (int s = 0; s < Strips; ++s) w[s] = _mm512_loadu_si512(b + 32 * s);
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const __m512i x = broadcast(a + r * lda + 2 * g);
+#pragma GCC unroll 4
+      for (int s = 0; s < Strips; ++s) acc[r][s] = dotPairs(acc[r][s], x, w[s]);
+    }
+  }
+}
+
+template <int Rows, int Strips>
+void runPairs(const BfTile& t) {
+  __m512 acc[Rows][Strips];
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int s = 0; s < Strips; ++s) acc[r][s] = t.add ? _mm512_loadu_ps(t.c + r * kNarrowPanel + 16 * s) : _mm512_setzero_ps();
+  sumPairs<Rows, Strips>(acc, t.a, t.lda, t.b, t.groups);
+  if (t.groups2) sumPairs<Rows, Strips>(acc, t.a2, t.lda2, t.b2, t.groups2);
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int s = 0; s < Strips; ++s) _mm512_storeu_ps(t.c + r * kNarrowPanel + 16 * s, acc[r][s]);
+}
+
+template <int Strips>
+void runPairRows(int rows, const BfTile& t) {
+  static constexpr void (*at[])(const BfTile&) = {runPairs<1, Strips>, runPairs<2, Strips>, runPairs<3, Strips>, runPairs<4, Strips>, runPairs<5, Strips>, runPairs<6, Strips>};
+  at[rows - 1](t);
+}
+
+void bf16Tile(int rows, const BfTile& t) {
+  static constexpr void (*at[])(int, const BfTile&) = {runPairRows<1>, runPairRows<2>, runPairRows<3>, runPairRows<4>};
+  at[t.strips - 1](rows, t);
+}
+#endif
+
+inline __m512i dotBytes(__m512i sum, __m512i a, __m512i b) {
+  asm("vpdpbusd %2,%1,%0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+
+template <int Rows>
+void runBytes(const ByteTile& t) {
+  __m512i acc[Rows][4];
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int s = 0; s < 4; ++s) acc[r][s] = t.add ? _mm512_loadu_si512(t.c + r * kNarrowPanel + 16 * s) : _mm512_setzero_si512();
+  const int8_t* b = t.b;
+  for (int g = 0; g < t.groups; ++g, b += 4 * kNarrowPanel) {
+    __m512i w[4];
+#pragma GCC unroll 4
+    for (int s = 0; s < 4; ++s) w[s] = _mm512_loadu_si512(b + 64 * s);
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const __m512i x = broadcast(t.a + r * t.lda + 4 * g);
+#pragma GCC unroll 4
+      for (int s = 0; s < 4; ++s) acc[r][s] = dotBytes(acc[r][s], x, w[s]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int s = 0; s < 4; ++s) _mm512_storeu_si512(t.c + r * kNarrowPanel + 16 * s, acc[r][s]);
+}
+
+void int8Tile(int rows, const ByteTile& t) {
+  static constexpr void (*at[])(const ByteTile&) = {runBytes<1>, runBytes<2>, runBytes<3>, runBytes<4>, runBytes<5>, runBytes<6>};
+  at[rows - 1](t);
+}
+
+/// 16 outputs x 16 inputs at a time: shuffles within 128 bits gather an output pair's inputs, three
+/// rounds of wider shuffles bring the eight input pairs of one output pair together.
+void transposePairs(const uint16_t* panel, int count, int width, uint16_t* out) {
+  const __m512i swap = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+  if (width < kNarrowPanel || count % 16) {
+    for (int n = 0; n < count; ++n)
+      for (int i = 0; i < kNarrowPanel; ++i)
+        out[(static_cast<size_t>(n / 2) * kNarrowPanel + i) * 2 + n % 2] = i < width ? panel[(static_cast<size_t>(i / 2) * kNarrowPanel + n) * 2 + i % 2] : uint16_t{0};
+    return;
+  }
+  for (int n = 0; n < count; n += 16)
+    for (int pair = 0; pair < kNarrowPanel / 2; pair += 8) {
+      __m512i r[8], t[8];
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) r[i] = _mm512_shuffle_epi8(_mm512_loadu_si512(panel + static_cast<size_t>(pair + i) * 2 * kNarrowPanel + 2 * n), swap);
+#pragma GCC unroll 4
+      for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm512_unpacklo_epi64(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi64(r[i], r[i + 1]);
+      }
+#pragma GCC unroll 2
+      for (int odd = 0; odd < 2; ++odd) {
+        const __m512i ab0 = _mm512_shuffle_i32x4(t[odd], t[odd + 2], 0x88), ab1 = _mm512_shuffle_i32x4(t[odd], t[odd + 2], 0xdd);
+        const __m512i cd0 = _mm512_shuffle_i32x4(t[odd + 4], t[odd + 6], 0x88), cd1 = _mm512_shuffle_i32x4(t[odd + 4], t[odd + 6], 0xdd);
+        uint16_t* to = out + (static_cast<size_t>(n / 2 + odd) * kNarrowPanel + 2 * pair) * 2;
+        constexpr size_t pairRow = 2 * kNarrowPanel;
+        _mm512_storeu_si512(to, _mm512_shuffle_i32x4(ab0, cd0, 0x88));
+        _mm512_storeu_si512(to + 2 * pairRow, _mm512_shuffle_i32x4(ab1, cd1, 0x88));
+        _mm512_storeu_si512(to + 4 * pairRow, _mm512_shuffle_i32x4(ab0, cd0, 0xdd));
+        _mm512_storeu_si512(to + 6 * pairRow, _mm512_shuffle_i32x4(ab1, cd1, 0xdd));
+      }
+    }
+}
+
+double spinDots(Dtype dtype, long steps) {
+  __m512i acc[12], x = _mm512_set1_epi32(0x01010101);
+  for (__m512i& a : acc) a = _mm512_setzero_si512();
+  if (dtype == Dtype::Int8) {
+    for (long i = 0; i < steps; ++i)
+#pragma GCC unroll 12
+      for (__m512i& a : acc) asm volatile("vpdpbusd %1,%1,%0" : "+v"(a) : "v"(x));
+    return steps * 12.0 * 128;
+  }
+#ifndef NARROW_PLAIN_BF16
+  if (dtype == Dtype::Bf16) {
+    for (long i = 0; i < steps; ++i)
+#pragma GCC unroll 12
+      for (__m512i& a : acc) asm volatile("vdpbf16ps %1,%1,%0" : "+v"(a) : "v"(x));
+    return steps * 12.0 * 64;
+  }
+#endif
+  return 0;
+}
+
+}  // namespace

@@ -1,0 +1,94 @@
+// Matrix products over weights kept in bf16 or int8, with fp32 accumulation, for serving and for
+// training through frozen weights. The packed formats are the same on every instruction set:
+//   bf16  [ceil(N/64)][K/2][64][2]     int8  [ceil(N/64)][K/4][64][4], zero padded, K to 4.
+// One 32-bit lane holds the 2 (4) neighbouring inputs of one output, which is what the processor's
+// dot-product instructions take; an instruction set without them widens lanes by shifts.
+//
+// Method: a register tile of 6 rows x 64 outputs over blocks of kNarrowK inputs; between blocks the
+// sums wait in fp32 (int32) beside the panel in the second-level cache. Activations are rows of bf16
+// or, for int8 x int8, one unsigned byte per input: u = round(x / scale) + 128, whose offset is taken
+// off again through the sum of the weights. Gradients of the inputs use the same packed copy: blocks
+// are transposed on the fly.
+//
+// The invariant of ops.h holds: the order of accumulation depends on K (or N) only.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace hindsight {
+
+/// How a weight is stored.
+enum class Dtype { Fp32, Bf16, Int8 };
+
+constexpr int kNarrowPanel = 64;
+constexpr int kNarrowRows = 6;
+constexpr int kNarrowK = 512;
+/// Most rows of one call, which bounds its scratch.
+constexpr int kNarrowSpan = 512;
+
+/// K as stored in narrow weights and rows.
+inline int padded4(int k) { return (k + 3) / 4 * 4; }
+inline size_t narrowPanels(int n) { return static_cast<size_t>((n + kNarrowPanel - 1) / kNarrowPanel); }
+
+/// Y[M,N] = residual + bias + X W^T + X2 W2^T; the second term is LoRA's, always bf16.
+struct NarrowArgs {
+  int n = 0, k = 0, k2 = 0;
+  const uint16_t* x = nullptr;  // bf16 [M][padded4(K)]
+  const uint8_t* xBytes = nullptr;  // [M][padded4(K)], instead of x where w is int8
+  const float* xScale = nullptr;    // [M]
+  const void* w = nullptr;
+  const float* wScale = nullptr;    // [N padded to panels], int8 only
+  const int32_t* wOffset = nullptr; // 128 * sum of the row's bytes, [N padded]
+  const uint16_t* x2 = nullptr;     // bf16 [M][ldx2]
+  long ldx2 = 0;
+  const uint16_t* w2 = nullptr;
+  const float* bias = nullptr;
+  const float* residual = nullptr;
+  float* y = nullptr;
+  long ldy = 0;
+};
+
+/// One term of dX = sum over terms of dY W.
+struct NarrowDxTerm {
+  const uint16_t* dy = nullptr;  // bf16 [M][lddy]; times the weight's scales where it is int8
+  long lddy = 0;
+  const void* w = nullptr;
+  bool bytes = false;
+  int n = 0;
+};
+struct NarrowDxArgs {
+  int k = 0, terms = 0, k2 = 0;
+  NarrowDxTerm term[4];
+  const uint16_t* x2 = nullptr;  // one more term X2 W2^T, bf16 as in NarrowArgs
+  long ldx2 = 0;
+  const uint16_t* w2 = nullptr;
+  float* dx = nullptr;
+  long lddx = 0;
+  bool add = false;
+};
+
+struct NarrowOps {
+  /// fp32 -> bf16, nearest even.
+  void (*toBf16)(const float* x, size_t n, uint16_t* out);
+  /// One row to bytes around 128; @returns its scale.
+  float (*toBytes)(const float* x, int k, uint8_t* out);
+  /// Rows [r0,r1) x the panel p; at most kNarrowSpan rows. scratch: narrowScratch() floats.
+  void (*linear)(const NarrowArgs&, int r0, int r1, int p, float* scratch);
+  /// Rows [r0,r1) x the 64 inputs of panel p.
+  void (*dx)(const NarrowDxArgs&, int r0, int r1, int p, float* scratch);
+  /// Multiplies in registers only, for the peak that benchmarks are compared with; @returns the
+  /// operations done (a multiply-add is two).
+  double (*spin)(Dtype dtype, long steps);
+};
+
+inline size_t narrowScratch() {
+  return static_cast<size_t>(kNarrowSpan) * kNarrowPanel + 3 * kNarrowK * kNarrowPanel / 2 + 256;
+}
+
+/// Packs W [N,K]; `out` holds narrowBytes() zeroed bytes.
+size_t narrowBytes(Dtype dtype, int n, int k);
+void packBf16(const float* w, int n, int k, uint16_t* out);
+/// Symmetric, one scale an output: |w| <= 127 scale.
+void packInt8(const float* w, int n, int k, int8_t* out, float* scale, int32_t* offset);
+
+}  // namespace hindsight
