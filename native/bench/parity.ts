@@ -64,7 +64,8 @@ const ADAMW_BAR = 1e-6;
 export async function runParity(dir: string, options: ParityOptions = {}): Promise<ParityReport> {
   const root = resolve(dir);
   const folders = isFixture(root) ? [root] : readdirSync(root).sort().map((name) => join(root, name)).filter(isFixture);
-  if (folders.length === 0) throw new Error(`${dir} holds no parity fixture (expected.json and expected.safetensors): give the folder of one fixture or of several.`);
+  if (folders.length === 0)
+    throw Object.assign(new Error(`${dir} holds no parity fixture with expected.json and expected.safetensors: give the folder of one fixture or of several.`), { code: 'BAD_ARGUMENT' });
   const native = loadNative();
   const fixtures: ParityFixture[] = [];
   let isa: Isa = 'reference';
