@@ -1,5 +1,9 @@
 #include "serve/engine.h"
 
+#if defined(__linux__)
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -12,7 +16,16 @@ namespace {
 /// Prefill chunk: the longest a request of higher priority waits, and 1 % slower than no chunks.
 constexpr int kChunk = 256;
 
+/// Large blocks go back to the system when they are freed. By default the C library raises its
+/// threshold to 32 MB and keeps what loading and the first training step leave behind: 400 MB.
+void returnLargeBlocks() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
+}
+
 const Ops& requireOps(Isa isa) {
+  returnLargeBlocks();
   const Ops* ops = opsFor(isa);
   if (!ops) throw Failure("ISA_UNAVAILABLE", "This processor lacks the requested instruction set: leave `isa` out to get the best one it has.");
   return *ops;
