@@ -19,7 +19,7 @@ async function texts(model: NativeModel): Promise<Int32Array[]> {
   return out;
 }
 
-/** @returns nats per token of the texts, as the dtype serves them: one token at a time would be the same */
+/** @returns nats per token by the scoring path, which multiplies bytes by bf16; generation multiplies bytes by bytes. */
 async function nats(model: NativeModel, ids: Int32Array): Promise<number> {
   const { logprobs } = await model.score({ ids, positions: span(1, ids.length) });
   return -logprobs.reduce((sum, value) => sum + value, 0) / logprobs.length;

@@ -17,7 +17,7 @@ namespace {
 constexpr int kChunk = 256;
 
 /// Large blocks go back to the system when they are freed. By default the C library raises its
-/// threshold to 32 MB and keeps what loading and the first training step leave behind: 400 MB.
+/// threshold to 32 MB and keeps what loading and the first training step leave behind.
 void returnLargeBlocks() {
 #if defined(__GLIBC__)
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
