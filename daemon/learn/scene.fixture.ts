@@ -21,7 +21,7 @@ import { Trainer } from './trainer.ts';
 import type { TrainerParts } from './trainer.ts';
 
 export const SEED_MODEL = path.resolve('testdata/models/seed');
-export const WORKSPACE = 'file:///work/sample';
+export const WORKSPACE = 'file:///project';
 
 /** Time moves only by `advance`. */
 export class StillClock implements Clock {
