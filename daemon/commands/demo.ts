@@ -22,7 +22,7 @@ export function registerDemo(program: Command): void {
       say(`A simulated developer types the last ${COMMITS} commits of ${stream.name} again, once with the frozen seed model and once with it learning. This takes a few minutes.`);
       const bar = progress('Replaying');
       const result = await benchmark({
-        stream, modelDir: bundledModel(), methods: ['frozen', DEFAULT_METHOD], seeds: 1, maxLines: MAX_LINES, settings: DEFAULT_SETTINGS, latency: true,
+        stream, modelDir: bundledModel(), methods: ['frozen', DEFAULT_METHOD], seeds: 1, maxLines: MAX_LINES, settings: DEFAULT_SETTINGS, latency: true, store: null,
         onProgress: (done, of, what) => bar.at(done, of, what),
       }).finally(() => bar.end());
       writeReport(flags.report, result);

@@ -1,14 +1,17 @@
 /** `hindsight replay`: what a history teaches, method against method (docs: learning.md, "The replay benchmark"). */
+import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { HindsightError } from '../../protocol/errors.ts';
+import { hindsightHome } from '../../protocol/address.ts';
 import { DEFAULT_METHOD, DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
-import type { LearnSettings, MethodName } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { benchmark, resultTable, verdict, writeReport } from '../replay/benchmark.ts';
 import { streamOf } from '../replay/git.ts';
+import { RunStore } from '../replay/keep.ts';
 import { lastCommits, readStream, writeStream } from '../replay/stream.ts';
 import type { Stream } from '../replay/stream.ts';
+import { settingsOf } from '../replay/variants.ts';
 import { print, say, table, withJson } from './output.ts';
 import type { JsonOption } from './output.ts';
 import { progress } from './progress.ts';
@@ -16,13 +19,16 @@ import { progress } from './progress.ts';
 interface ReplayFlags extends JsonOption {
   commits: number;
   maxLines: number;
-  method: MethodName[];
+  method: string[];
   seeds: number;
   stream?: string;
   export?: string;
   report?: string;
   model: string;
-  set?: Partial<LearnSettings>;
+  set?: string[];
+  jobs?: number;
+  keep: string;
+  again?: boolean;
   latency: boolean;
 }
 
@@ -33,10 +39,13 @@ export function registerReplay(program: Command): void {
     .option('--stream <file>', 'an exported stream instead of a repository')
     .option('--commits <n>', 'the newest commits that add lines of code', count, 60)
     .option('--max-lines <n>', 'lines of a commit that are measured, in stretches drawn by a hash of commit, path and place; all are typed', count, 16)
-    .option('--method <names>', `comma-separated, of: ${Object.keys(METHODS).join(', ')}, default (${DEFAULT_METHOD}); frozen always takes part`, methods, ['frozen', DEFAULT_METHOD])
+    .option('--method <names>', `comma-separated, of: ${Object.keys(METHODS).join(', ')}, default (what is shipped); frozen always takes part; combined:lr=1e-3:klBeta=0 is a setting of its own`, list, ['frozen', DEFAULT_METHOD])
     .option('--seeds <n>', 'runs of each method that trains', count, 1)
     .option('--model <folder>', 'a model in Hugging Face layout (default: the bundled seed)', bundledModel())
-    .option('--set <key=value>', 'a setting of learning, repeatable, e.g. lr=3e-4', setting)
+    .option('--set <key=value>', 'a setting of learning for all but frozen and default, repeatable, e.g. lr=3e-4', more)
+    .option('--jobs <n>', 'runs side by side (default: one per core)', count)
+    .option('--keep <folder>', 'where finished runs are kept, so that a replay which was stopped goes on', join(hindsightHome(), 'replay'))
+    .option('--again', 'make every run anew')
     .option('--no-latency', 'leave out the wall-clock run for secondsOutcomeToServed')
     .option('--report <file>', 'write the HTML report')
     .option('--export <file>', 'write the stream to a file and end')
@@ -48,9 +57,10 @@ export function registerReplay(program: Command): void {
         return;
       }
       const bar = progress('Replaying');
-      const { maxLines, seeds, model: modelDir, latency } = flags;
-      const settings = { ...DEFAULT_SETTINGS, ...flags.set };
-      const result = await benchmark({ stream, modelDir, methods: flags.method, seeds, maxLines, settings, latency, onProgress: (done, of, what) => bar.at(done, of, what) }).finally(() => bar.end());
+      const { maxLines, seeds, model: modelDir, latency, jobs } = flags;
+      const settings = { ...DEFAULT_SETTINGS, ...settingsOf(flags.set ?? []) };
+      const store = new RunStore(flags.keep, flags.again === true ? 'write' : 'read and write');
+      const result = await benchmark({ stream, modelDir, methods: flags.method, seeds, maxLines, settings, latency, store, ...(jobs !== undefined && { jobs }), onProgress: (done, of, what) => bar.at(done, of, what) }).finally(() => bar.end());
       if (flags.report !== undefined) writeReport(flags.report, result);
       print(result, `${result.stream}, last ${result.compared} of ${result.commits} commits:\n${table(resultTable(result))}\n${verdict(result)}`, flags);
     });
@@ -68,22 +78,10 @@ function count(text: string): number {
   return value;
 }
 
-function methods(text: string): MethodName[] {
-  return text.split(',').map((name) => {
-    const method = name.trim() === 'default' ? DEFAULT_METHOD : name.trim();
-    if (!isMethod(method)) throw new InvalidArgumentError(`there is no method ${name}; there are ${Object.keys(METHODS).join(', ')}`);
-    return method;
-  });
+function list(text: string): string[] {
+  return text.split(',').map((name) => name.trim()).filter((name) => name !== '');
 }
 
-function isMethod(name: string): name is MethodName {
-  return Object.hasOwn(METHODS, name);
-}
-
-function setting(text: string, earlier: Partial<LearnSettings> = {}): Partial<LearnSettings> {
-  const [key = '', value = ''] = text.split('=');
-  const known = Object.entries(DEFAULT_SETTINGS).filter(([, standard]) => typeof standard !== 'string').map(([name]) => name);
-  if (!known.includes(key)) throw new InvalidArgumentError(`there is no setting ${key}; there are ${known.join(', ')}`);
-  if (value === '' || !Number.isFinite(Number(value))) throw new InvalidArgumentError(`${key} needs a number`);
-  return { ...earlier, [key]: Number(value) };
+function more(text: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, text];
 }

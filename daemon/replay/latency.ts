@@ -15,7 +15,7 @@ import { Developer } from './developer.ts';
 import { ReplayEditor } from './editor.ts';
 import { memoryLink } from './link.ts';
 import { planCommit } from './plan.ts';
-import type { ReplayOptions } from './run.ts';
+import type { RunOptions } from './run.ts';
 import { applyCommit } from './stream.ts';
 import type { Texts } from './stream.ts';
 
@@ -24,7 +24,7 @@ const LIMIT_MS = 90_000;
 const WORKSPACE = 'file:///replay/latency';
 
 /** @returns seconds, the median over the verdicts that were learned from; null = no version got to serve */
-export async function outcomeToServed(options: Pick<ReplayOptions, 'stream' | 'modelDir' | 'settings' | 'maxLines'>): Promise<number | null> {
+export async function outcomeToServed(options: Pick<RunOptions, 'stream' | 'modelDir' | 'settings' | 'maxLines'>): Promise<number | null> {
   const home = mkdtempSync(join(tmpdir(), 'hindsight-latency-'));
   const { stream, modelDir, settings, maxLines } = options;
   const engine = await startEngine({ modelDir });

@@ -1,5 +1,4 @@
 /** The replay's HTML report: one file, no scripts, nothing from elsewhere, light and dark. Every figure is from the result. */
-import type { MethodName } from '../learn/settings.ts';
 import { escape, lineChart, number } from './chart.ts';
 import type { Series } from './chart.ts';
 import type { LessonRecord, MethodResult, ReplayResult } from './result.ts';
@@ -12,8 +11,8 @@ const COLUMNS: { metric: MetricName; head: string; digits: number; note: string 
   { metric: 'exactLinePct', head: 'Exact lines', digits: 2, note: '%' },
 ];
 
-/** In the order of METHODS; colours differ in lightness as well as hue. */
-const LOOKS: Record<MethodName, { colour: string; dash: string }> = {
+/** Colours differ in lightness as well as hue; lines by their dashes, too. */
+const LOOKS: Record<string, { colour: string; dash: string }> = {
   frozen: { colour: '--c-frozen', dash: '2 3' },
   memory: { colour: '--c-memory', dash: '8 3' },
   sft: { colour: '--c-sft', dash: '6 2 2 2' },
@@ -21,7 +20,15 @@ const LOOKS: Record<MethodName, { colour: string; dash: string }> = {
   opd: { colour: '--c-opd', dash: '10 4' },
   combined: { colour: '--c-combined', dash: '' },
   'memory+combined': { colour: '--c-both', dash: '12 3 3 3' },
+  default: { colour: '--c-default', dash: '' },
 };
+const OTHER_COLOURS = ['--c-opd', '--c-sft', '--c-both', '--c-binary', '--c-memory', '--c-combined'];
+const OTHER_DASHES = ['4 2', '1 2', '8 2 1 2', '14 3'];
+
+/** @param at  place among the methods: what has no look of its own takes the next one */
+function lookOf(name: string, at: number): { colour: string; dash: string } {
+  return LOOKS[name] ?? { colour: OTHER_COLOURS[at % OTHER_COLOURS.length] ?? '--c-opd', dash: OTHER_DASHES[at % OTHER_DASHES.length] ?? '' };
+}
 
 export function htmlReport(result: ReplayResult): string {
   const sections = [headline(result), table(result), curves(result), versions(result), lessons(result), worse(result), method(result)];
@@ -45,10 +52,10 @@ ${sections.filter((section) => section !== '').join('\n')}
 }
 
 function headline(result: ReplayResult): string {
-  const name = headlineMethod(result);
-  const learned = name && result.methods[name];
+  const name = result.learner;
+  const learned = name === null ? undefined : result.methods[name];
   const delta = learned?.delta.nextEditLogLikPerByte;
-  if (!name || !learned || !delta) return '';
+  if (name === null || !learned || !delta) return '';
   const percent = 100 * (Math.exp(delta.mean) - 1);
   const verdict = delta.lo > 0 ? 'clear of zero' : delta.hi < 0 ? 'clear of zero: it became worse' : 'zero lies inside: no difference is shown';
   return `<section class="headline" aria-label="Result">
@@ -59,14 +66,8 @@ function headline(result: ReplayResult): string {
 </section>`;
 }
 
-/** The shipped or chosen method where it was replayed, otherwise the last that learns. */
-function headlineMethod(result: ReplayResult): MethodName | undefined {
-  const names = methodNames(result).filter((name) => name !== 'frozen');
-  return names.find((name) => name === result.settings.method) ?? names.at(-1);
-}
-
-function methodNames(result: ReplayResult): MethodName[] {
-  return Object.keys(result.methods) as MethodName[];
+function methodNames(result: ReplayResult): string[] {
+  return Object.keys(result.methods);
 }
 
 function table(result: ReplayResult): string {
@@ -101,8 +102,8 @@ function mark(delta: Interval): string {
 }
 
 function curves(result: ReplayResult): string {
-  const series = (names: readonly MethodName[], y: 'mean' | 'charsSavedPct'): Series[] =>
-    names.map((name) => ({ name, ...LOOKS[name], points: (result.curve[name] ?? []).map((p) => (y === 'mean' ? { x: p.commit, y: p.mean, lo: p.lo, hi: p.hi } : { x: p.commit, y: p.charsSavedPct })) }));
+  const series = (names: readonly string[], y: 'mean' | 'charsSavedPct'): Series[] =>
+    names.map((name) => ({ name, ...lookOf(name, methodNames(result).indexOf(name)), points: (result.curve[name] ?? []).map((p) => (y === 'mean' ? { x: p.commit, y: p.mean, lo: p.lo, hi: p.hi } : { x: p.commit, y: p.charsSavedPct })) }));
   const names = methodNames(result);
   const frame = { x: { label: 'commits replayed', max: result.commits }, compareFrom: result.commits - result.compared };
   const window = result.commits - (result.curve.frozen?.length ?? result.commits) + 1;
@@ -189,9 +190,9 @@ function plural(count: number, noun: string): string {
 
 const STYLE = `
 :root{color-scheme:light dark;--bg:#fbfbfa;--fg:#1d2125;--dim:#5c6670;--line:#d9dde1;--panel:#fff;--shade:#eef1f4;--better:#0a6b45;--worse:#a3341c;
---c-frozen:#6b7280;--c-memory:#8a5a00;--c-sft:#b03a2e;--c-binary:#7b3fa0;--c-opd:#00758f;--c-combined:#0b5cad;--c-both:#2e7d32}
+--c-frozen:#6b7280;--c-memory:#8a5a00;--c-sft:#b03a2e;--c-binary:#7b3fa0;--c-opd:#00758f;--c-combined:#0b5cad;--c-both:#2e7d32;--c-default:#0b5cad}
 @media (prefers-color-scheme:dark){:root{--bg:#15181b;--fg:#e6e8ea;--dim:#9aa4ae;--line:#343a40;--panel:#1c2024;--shade:#23282d;--better:#5fd3a0;--worse:#ff9b85;
---c-frozen:#9aa4ae;--c-memory:#e0a64a;--c-sft:#ff8a7a;--c-binary:#c9a0ea;--c-opd:#5ecbe0;--c-combined:#72b2ff;--c-both:#7fd087}}
+--c-frozen:#9aa4ae;--c-memory:#e0a64a;--c-sft:#ff8a7a;--c-binary:#c9a0ea;--c-opd:#5ecbe0;--c-combined:#72b2ff;--c-both:#7fd087;--c-default:#72b2ff}}
 *{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.55 system-ui,sans-serif}
 main{max-width:68rem;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:1.7rem;margin:0 0 .3rem}h1 em{font-style:normal;color:var(--c-combined)}h2{font-size:1.2rem;margin:2.4rem 0 .6rem}h3{font-size:.95rem;margin:0 0 .4rem;overflow-wrap:anywhere}
 .lead,.note,figcaption,small{color:var(--dim)}.lead{margin:0 0 1.4rem}.note,figcaption{font-size:.88rem}

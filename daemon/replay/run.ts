@@ -1,16 +1,15 @@
 /**
- * The replay: a history typed again by a simulated developer, once per method and seed, each time
- * with a journal, a daemon and an engine process of its own. Prequential: a commit is measured
- * before anything of it can be learned from, and learning drains at its end (learning.md, "The
- * replay benchmark").
+ * One run of the replay: a history typed again by a simulated developer under one setting, with a
+ * journal, a daemon and an engine process of its own. Prequential: a commit is measured before
+ * anything of it can be learned from, and learning drains at its end (learning.md, "The replay
+ * benchmark").
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEngine } from '../engine/client.ts';
 import type { Engine } from '../engine/engine.ts';
-import { METHODS } from '../learn/settings.ts';
-import type { LearnSettings, MethodName } from '../learn/settings.ts';
+import type { LearnSettings } from '../learn/settings.ts';
 import { serveConnection } from '../server/connection.ts';
 import { Daemon } from '../server/daemon.ts';
 import { workspaceKey } from '../adapters/files.ts';
@@ -23,69 +22,43 @@ import { forgetting, logLikelihoods } from './likelihood.ts';
 import type { Continuation } from './likelihood.ts';
 import { memoryLink } from './link.ts';
 import { planCommit } from './plan.ts';
-import type { CommitRecord, RunRecord } from './result.ts';
+import type { KeptRun } from './keep.ts';
+import type { CommitRecord } from './result.ts';
 import { addsLines, applyCommit } from './stream.ts';
 import type { Stream, StreamCommit, Texts } from './stream.ts';
 import { comparedCommits, NO_TALLY } from './statistics.ts';
+import { trains } from './variants.ts';
 import { VirtualClock } from './virtualClock.ts';
 
-export interface ReplayOptions {
+export interface RunOptions {
   stream: Stream;
   modelDir: string;
-  methods: readonly MethodName[];
-  /** Runs of each method that trains; the others have nothing that a seed could change. */
-  seeds: number;
+  /** Seed and method among them. */
   settings: LearnSettings;
   /** Lines of a commit that are measured at most. */
   maxLines: number;
   unrelated: readonly string[];
-  onProgress?: (done: number, of: number, what: string) => void;
+  /** Of the engine; the result does not depend on it. */
+  threads?: number;
+  onCommit?: () => void;
   log?: (line: string) => void;
-}
-
-interface Job {
-  method: MethodName;
-  seed: number;
 }
 
 /** Start of every replay's virtual time. */
 const EPOCH = Date.UTC(2026, 0, 5, 9);
 
-/** All runs, in the order of `methods` and then of seeds; two at once where there are two cores. */
-export async function replay(options: ReplayOptions): Promise<RunRecord[]> {
-  const jobs = options.methods.flatMap((method) => Array.from({ length: trains(method) ? options.seeds : 1 }, (_, seed): Job => ({ method, seed: options.settings.seed + seed })));
-  const runs: RunRecord[] = [];
-  const lanes = Math.min(2, availableParallelism(), jobs.length);
-  const threads = Math.max(1, Math.floor(availableParallelism() / lanes));
-  let [next, done] = [0, 0];
-  const total = jobs.length * options.stream.commits.length;
-  const lane = async (): Promise<void> => {
-    for (let at = next++; at < jobs.length; at = next++) {
-      const job = jobs[at];
-      if (!job) return;
-      runs[at] = await replayOnce(job, options, threads, () => options.onProgress?.(++done, total, `${job.method}, seed ${job.seed}`));
-    }
-  };
-  await Promise.all(Array.from({ length: lanes }, lane));
-  return runs;
-}
-
-export function trains(method: MethodName): boolean {
-  const { policyGradient, distillation, splice, supervised } = METHODS[method];
-  return policyGradient || distillation || splice || supervised;
-}
-
-async function replayOnce({ method, seed }: Job, options: ReplayOptions, threads: number, onCommit: () => void): Promise<RunRecord> {
-  const run = await Run.start({ ...options, settings: { ...options.settings, method, seed } }, threads);
+/** The stream from its first to its last commit, under one setting. */
+export async function replayOnce(options: RunOptions): Promise<KeptRun> {
+  const run = await Run.start(options);
   try {
     const texts: Texts = new Map();
     const count = options.stream.commits.length;
     for (const [index, commit] of options.stream.commits.entries()) {
       if (addsLines(commit)) await run.commit(commit, texts, index < count - comparedCommits(count));
       applyCommit(texts, commit);
-      onCommit();
+      options.onCommit?.();
     }
-    return await run.end(method, seed);
+    return await run.end();
   } finally {
     await run.close();
   }
@@ -100,7 +73,7 @@ class Run {
   #block = '';
 
   private constructor(
-    private readonly options: ReplayOptions,
+    private readonly options: RunOptions,
     private readonly home: string,
     private readonly engine: Engine,
     private readonly clock: VirtualClock,
@@ -109,10 +82,10 @@ class Run {
     private editor: ReplayEditor,
   ) {}
 
-  static async start(options: ReplayOptions, threads: number): Promise<Run> {
+  static async start(options: RunOptions): Promise<Run> {
     const home = mkdtempSync(join(tmpdir(), 'hindsight-replay-'));
-    const { modelDir, settings, log } = options;
-    const engine = await startEngine({ modelDir, threads, ...(log && { log }) });
+    const { modelDir, settings, threads, log } = options;
+    const engine = await startEngine({ modelDir, ...(threads && { threads }), ...(log && { log }) });
     const clock = new VirtualClock(EPOCH);
     const workspace = `file:///replay/${encodeURIComponent(options.stream.name)}`;
     let run: Run | null = null;
@@ -139,7 +112,7 @@ class Run {
     const continuations = places.map((place): Continuation => ({ ...place.prompt, text: place.rest }));
     const nats = await logLikelihoods(this.engine, continuations, this.#adapterName());
     if (teachable) this.#remember(commit, places, continuations, nats);
-    const learned = trains(this.options.settings.method) ? await this.editor.train() : { steps: 0, promoted: 0 };
+    const learned = trains(this.options) ? await this.editor.train() : { steps: 0, promoted: 0 };
     const { serving, adapters } = await this.editor.adapters();
     this.#serving = serving;
     const bytes = places.map((place) => Buffer.byteLength(place.rest));
@@ -153,14 +126,13 @@ class Run {
     for (const { version } of adapters) if (!this.#madeAfter.has(version)) this.#madeAfter.set(version, this.#records.length);
   }
 
-  async end(method: MethodName, seed: number): Promise<RunRecord> {
+  async end(): Promise<KeptRun> {
     const { adapters } = await this.editor.adapters();
     const last = await this.#lastAdapter();
     const promoted = adapters.filter(({ state }) => state !== 'rejected' && state !== 'candidate');
     await this.editor.end();
     return {
-      method,
-      seed,
+      seed: this.options.settings.seed,
       commits: this.#records,
       forgettingPct: await forgetting(this.engine, this.options.unrelated, last),
       adapterVersions: promoted.length,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { comparedCommits, generator, interval, metricsOf, NO_TALLY, pairedDelta, perCommit } from './statistics.ts';
+import { comparedCommits, generator, intervals, metricsOf, NO_TALLY, pairedDelta, perCommit } from './statistics.ts';
 import type { Tally } from './statistics.ts';
 
 const tally = (some: Partial<Tally>): Tally => ({ ...NO_TALLY, ...some });
@@ -39,13 +39,13 @@ describe('the comparison', () => {
     const better = commits.map((t) => tally({ ...t, nats: t.nats + 5 }));
     const delta = pairedDelta(better, commits, one).nextEditLogLikPerByte;
     for (const value of Object.values(delta)) expect(value).toBeCloseTo(0.1, 10);
-    const own = interval(commits, 1, 'nextEditLogLikPerByte');
+    const own = intervals(commits, 1).nextEditLogLikPerByte;
     expect(own.hi - own.lo).toBeGreaterThan(0.2);
   });
 
   it('gives the same interval every time', () => {
     const commits = Array.from({ length: 9 }, (_, n) => tally({ chars: 100, acceptedChars: n * 3, accepted: 1 }));
-    expect(interval(commits, 1, 'charsSavedPct')).toEqual(interval(commits, 1, 'charsSavedPct'));
+    expect(intervals(commits, 1).charsSavedPct).toEqual(intervals(commits, 1).charsSavedPct);
   });
 
   it('covers the true difference about 95 times in 100', () => {

@@ -87,29 +87,50 @@ const RESAMPLES = 2000;
  *  are, and its 95 % percentile interval. Both hold the same commits, each summed over its own
  *  number of runs. */
 export function pairedDelta(method: readonly Tally[], baseline: readonly Tally[], seeds: { method: number; baseline: number }): Record<MetricName, Interval> {
-  const difference = (pick: readonly number[]): Metrics => {
-    const [a, b] = [metricsOf(together(method, pick), seeds.method), metricsOf(together(baseline, pick), seeds.baseline)];
+  const [own, other] = [columnsOf(method), columnsOf(baseline)];
+  const difference = (pick: Int32Array): Metrics => {
+    const [a, b] = [metricsOf(together(own, pick), seeds.method), metricsOf(together(other, pick), seeds.baseline)];
     return eachMetric((name) => a[name] - b[name]);
   };
   const draws = resamples(method.length).map(difference);
-  const mean = difference(method.map((_, commit) => commit));
+  const mean = difference(Int32Array.from(method.keys()));
   return eachMetric((name) => ({ mean: mean[name], ...percentiles(draws.map((draw) => draw[name])) }));
 }
 
-/** 95 % bootstrap interval of one method's own metric. */
-export function interval(tallies: readonly Tally[], seeds: number, metric: MetricName): Interval {
-  const of = (pick: readonly number[]): number => metricsOf(together(tallies, pick), seeds)[metric];
-  return { mean: of(tallies.map((_, commit) => commit)), ...percentiles(resamples(tallies.length).map(of)) };
+/** 95 % bootstrap interval of one method's own metrics. */
+export function intervals(tallies: readonly Tally[], seeds: number): Record<MetricName, Interval> {
+  const columns = columnsOf(tallies);
+  const draws = resamples(tallies.length).map((pick) => metricsOf(together(columns, pick), seeds));
+  const mean = metricsOf(together(columns, Int32Array.from(tallies.keys())), seeds);
+  return eachMetric((name) => ({ mean: mean[name], ...percentiles(draws.map((draw) => draw[name])) }));
 }
+
+const drawn = new Map<number, Int32Array[]>();
 
 /** Drawn with replacement, the same draws for the same number of commits. */
-function resamples(commits: number): number[][] {
+function resamples(commits: number): Int32Array[] {
+  const known = drawn.get(commits);
+  if (known) return known;
   const random = generator(commits);
-  return Array.from({ length: RESAMPLES }, () => Array.from({ length: commits }, () => Math.floor(random() * commits)));
+  const draws = Array.from({ length: RESAMPLES }, () => Int32Array.from({ length: commits }, () => Math.floor(random() * commits)));
+  drawn.set(commits, draws);
+  return draws;
 }
 
-function together(tallies: readonly Tally[], pick: readonly number[]): Tally {
-  return pick.reduce((sum, commit) => addTally(sum, tallies[commit] ?? NO_TALLY), NO_TALLY);
+const FIELDS = Object.keys(NO_TALLY) as (keyof Tally)[];
+
+/** Field by field: thousands of sums are taken over them. */
+function columnsOf(tallies: readonly Tally[]): Float64Array[] {
+  return FIELDS.map((field) => Float64Array.from(tallies, (tally) => tally[field]));
+}
+
+function together(columns: readonly Float64Array[], pick: Int32Array): Tally {
+  const sums = columns.map((column) => {
+    let sum = 0;
+    for (const commit of pick) sum += column[commit] ?? 0;
+    return sum;
+  });
+  return Object.fromEntries(FIELDS.map((field, at) => [field, sums[at]])) as unknown as Tally;
 }
 
 function eachMetric<T>(value: (name: MetricName) => T): Record<MetricName, T> {
