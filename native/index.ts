@@ -69,6 +69,11 @@ export interface GenerateRequest {
   stopIds?: Int32Array;
   /** Byte strings that end the response; needs `setVocabulary`. The text is not cut: the caller cuts. */
   stop?: string[];
+  /** JSON Schema, as text: the response is a JSON text that satisfies it, whatever the model prefers,
+   *  within maxTokens. Needs `setVocabulary`; not together with `stop`. Log-probs stay those of the
+   *  full softmax. Which schemas are supported: src/serve/grammar.h.
+   *  Errors: SCHEMA_INVALID, SCHEMA_UNSUPPORTED, VOCABULARY_UNFIT. */
+  schema?: string;
   /** Adapter handle; 0 or absent = base model. */
   adapter?: number;
   /** Larger is served first. */
@@ -187,8 +192,9 @@ export interface Tensor {
 
 export interface NativeModel {
   readonly info: ModelInfo;
-  /** Bytes of every token id, so that stop strings match without leaving the native thread. */
-  setVocabulary(tokens: Uint8Array[]): void;
+  /** Bytes of every token id, so that stop strings and schemas are followed without leaving the native
+   *  thread. `special` ids are no text: a response under a schema has none of them but its end. */
+  setVocabulary(tokens: Uint8Array[], special?: readonly number[]): void;
   generate(request: GenerateRequest, onToken?: (token: number, logprob: number) => void): Promise<GenerateResult>;
   /** Ends a request within one token; its promise resolves with finishReason `cancelled`. */
   cancel(id: number): void;
@@ -274,7 +280,7 @@ interface Addon {
   load(options: LoadOptions & { threads: number }): Promise<{ handle: object; info: ModelInfo }>;
   selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
   gemmBench(options: GemmOptions): GemmRates;
-  setVocabulary(handle: object, bytes: Uint8Array, ends: Int32Array): Promise<void>;
+  setVocabulary(handle: object, bytes: Uint8Array, ends: Int32Array, special: Int32Array): Promise<void>;
   generate(handle: object, request: GenerateRequest, onToken?: (token: number, logprob: number) => void): Promise<GenerateResult>;
   cancel(handle: object, id: number): void;
   score(handle: object, request: ScoreRequest): Promise<ScoreResult>;
@@ -306,14 +312,14 @@ class AddonModel implements NativeModel {
     this.info = loaded.info;
   }
 
-  setVocabulary(tokens: Uint8Array[]): void {
+  setVocabulary(tokens: Uint8Array[], special: readonly number[] = []): void {
     const ends = new Int32Array(tokens.length);
     let size = 0;
     tokens.forEach((token, i) => (ends[i] = size += token.length));
     const bytes = new Uint8Array(size);
     tokens.forEach((token, i) => bytes.set(token, (ends[i] ?? 0) - token.length));
     // Nothing to wait for: the compute thread takes it before any later request.
-    this.#addon.setVocabulary(this.#handle, bytes, ends).catch((error: unknown) => {
+    this.#addon.setVocabulary(this.#handle, bytes, ends, Int32Array.from(special)).catch((error: unknown) => {
       if ((error as NativeError).code !== 'MODEL_CLOSED') throw error;
     });
   }

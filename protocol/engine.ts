@@ -100,11 +100,14 @@ export type Sampling = z.output<typeof sampling>;
 /** Typing is served before chat, chat before the judge, everything before training. */
 export const PRIORITY = { typing: 3, chat: 2, judge: 1, training: 0 } as const;
 
+/** A JSON Schema; zod's `toJSONSchema` makes them. */
+export const jsonSchema = z.record(z.string(), z.unknown());
+
 export const generate = request(
   'generate',
   'daemon→engine',
-  'Continues a prompt. Log-probs are of the full softmax at the sampling temperature (1 when greedy). `text` is the raw response; a stop string is included in it. Cancelling the request ends it within a token.',
-  z.object({ prompt: ids.min(1), sampling, adapter, priority: z.int().optional(), stream: z.string().optional() }),
+  'Continues a prompt. Log-probs are of the full softmax at the sampling temperature (1 when greedy). `text` is the raw response; a stop string is included in it. With `schema` the text is JSON that satisfies it (supported: native/src/serve/grammar.h), whatever the model prefers. Cancelling the request ends it within a token.',
+  z.object({ prompt: ids.min(1), sampling, adapter, priority: z.int().optional(), stream: z.string().optional(), schema: jsonSchema.optional() }),
   z.object({
     ids,
     logprobs: numbers,

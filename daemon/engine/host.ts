@@ -79,7 +79,7 @@ export class EngineHost {
       native.close();
       throw thrown;
     });
-    native.setVocabulary(tokenizer.vocabulary(native.info.vocabSize));
+    native.setVocabulary(tokenizer.vocabulary(native.info.vocabSize), tokenizer.addedIds);
     this.close();
     const { architecture, fingerprint, vocabSize, maxPositions, parameters, eosIds } = native.info;
     const info: wire.ModelInfo = {
@@ -94,7 +94,7 @@ export class EngineHost {
 
   private async generate(params: Params<typeof wire.generate>, signal: AbortSignal): Promise<wire.GenerateResult> {
     const { info, native, tokenizer, adapters } = this.model;
-    const { sampling, adapter, priority, stream } = params;
+    const { sampling, adapter, priority, stream, schema } = params;
     const id = ++this.lastRequest;
     const streamed = new TextDecoder();
     const onToken = stream === undefined ? undefined : (token: number, logprob: number): void => {
@@ -119,6 +119,7 @@ export class EngineHost {
           ...(sampling.topP !== undefined && { topP: sampling.topP }),
           ...(sampling.seed !== undefined && { seed: sampling.seed }),
           ...(sampling.stop && { stop: sampling.stop }),
+          ...(schema && { schema: JSON.stringify(schema) }),
         },
         onToken,
       );

@@ -129,6 +129,11 @@ export class ModelTokenizer {
     return Array.from({ length: size }, (_, id) => this.bytesOf(id));
   }
 
+  /** Ids of added tokens: control tokens, and spellings that no text is cut into. */
+  get addedIds(): number[] {
+    return [...this.added.values()];
+  }
+
   /** @throws unsupported for a model without a chat template */
   render(messages: readonly Message[], addGenerationPrompt: boolean): { text: string; ids: number[] } {
     if (!this.template) {

@@ -263,9 +263,10 @@ napi_value setVocabulary(Call& call) {
     at = static_cast<size_t>(end);
   }
   auto shared = std::make_shared<std::vector<std::string>>(std::move(tokens));
+  const std::vector<int32_t> special = readInts(call.env, call.arg(3), "special ids");
   auto job = makeJob(kAdapterPriority, 0, Access::Read);
-  return submit<Nothing>(call, handle, job, [shared](Engine& engine, Job&) {
-    engine.setVocabulary(std::move(*shared));
+  return submit<Nothing>(call, handle, job, [shared, special](Engine& engine, Job&) {
+    engine.setVocabulary(std::move(*shared), special);
     return Nothing{};
   }, convertNothing);
 }
@@ -315,6 +316,7 @@ napi_value generate(Call& call) {
     throw Failure("BAD_ARGUMENT", "temperature, topK and maxTokens must not be negative, topP and logprobTemperature must be above 0: correct the request.");
   if (napi_value stopIds = property(env, r, "stopIds")) g->stopIds = readInts(env, stopIds, "stopIds");
   if (napi_value stop = property(env, r, "stop")) g->stop = readStrings(env, stop, "stop");
+  if (napi_value schema = property(env, r, "schema")) g->schema = readString(env, schema, "schema");
   g->adapter = adapterOr0(env, r);
   auto job = makeJob(static_cast<int64_t>(numberOr(env, r, "priority", 0)), g->adapter, Access::Read);
   std::shared_ptr<TokenCallback> callback;

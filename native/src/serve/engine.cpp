@@ -117,11 +117,30 @@ void Engine::prefill(const std::vector<int32_t>& ids, int end, KvSequence& seque
   }
 }
 
+void Engine::setVocabulary(std::vector<std::string> tokens, const std::vector<int32_t>& special) {
+  std::vector<std::string> text = tokens;
+  for (const int32_t id : special)
+    if (id >= 0 && id < static_cast<int32_t>(text.size())) text[id].clear();
+  schemas_.setVocabulary(std::move(text));
+  vocabulary_ = std::move(tokens);
+}
+
+/// @returns null where the response is free
+std::unique_ptr<Constraint> Engine::constraintOf(const GenerateRequest& g) {
+  if (g.schema.empty()) return nullptr;
+  if (!g.stop.empty()) throw Failure("BAD_ARGUMENT", "A response that satisfies a schema ends where the schema says: leave the stop strings out.");
+  std::vector<int32_t> ends = g.stopIds;
+  ends.insert(ends.end(), config_.eosIds.begin(), config_.eosIds.end());
+  const int room = std::min(g.maxTokens, config_.maxPositions - static_cast<int>(g.prompt.size()));
+  return std::make_unique<Constraint>(schemas_.compile(g.schema), std::move(ends), room);
+}
+
 GenerateResult Engine::generate(const GenerateRequest& g, Job& job) {
   checkTokens(g.prompt);
   for (const int32_t id : g.stopIds)
     if (id < 0 || id >= config_.vocab) throw Failure("TOKEN_OUT_OF_RANGE", "Stop token " + std::to_string(id) + " is outside the vocabulary: use the tokenizer of this model.");
   if (!g.stop.empty() && vocabulary_.empty()) throw Failure("VOCABULARY_MISSING", "Stop strings need the vocabulary: call setVocabulary first.");
+  const std::unique_ptr<Constraint> constraint = constraintOf(g);
   const PrefixCache::Key key = cacheKey(g.adapter);
   const int promptLength = static_cast<int>(g.prompt.size());
   GenerateResult result;
@@ -148,8 +167,10 @@ GenerateResult Engine::generate(const GenerateRequest& g, Job& job) {
       }
       float* logits = logits_.atLeast(config_.vocab);
       model_.head(last.data(), 1, normed.data(), logits);
+      const double total = ops.logSumExp(logits, config_.vocab, inverse);  // of the full softmax, before any mask
+      if (constraint) constraint->mask(logits, config_.vocab, g.sampling.temperature <= 0);
       const int token = sample(logits, config_.vocab, g.sampling, random);
-      const float logprob = static_cast<float>(static_cast<double>(logits[token]) * inverse - ops.logSumExp(logits, config_.vocab, inverse));
+      const float logprob = static_cast<float>(static_cast<double>(logits[token]) * inverse - total);
       result.tokens.push_back(token);
       result.logprobs.push_back(logprob);
       ids.push_back(token);
@@ -170,6 +191,13 @@ GenerateResult Engine::generate(const GenerateRequest& g, Job& job) {
           break;
         }
         if (tail.size() >= longestStop) tail.erase(0, tail.size() - longestStop + 1);
+      }
+      if (constraint) {
+        constraint->advance(token);
+        if (constraint->finished()) {
+          result.finish = Finish::Stop;
+          break;
+        }
       }
       if (static_cast<int>(ids.size()) >= config_.maxPositions) break;
       if (job.cancelled) throw Cancelled();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/transformer.h"
+#include "serve/constraint.h"
 #include "serve/prefix_cache.h"
 #include "serve/sampler.h"
 #include "serve/scheduler.h"
@@ -31,6 +32,7 @@ struct GenerateRequest {
   std::vector<std::string> stop;
   int maxTokens = 0, adapter = 0;
   Sampling sampling;
+  std::string schema;  // JSON Schema that the text is to satisfy; empty = free
   float logprobTemperature = 1;
   uint64_t seed = 0;
   std::function<void(int32_t, float)> onToken;  // may be empty
@@ -66,7 +68,8 @@ class Engine {
   size_t cacheTokens() const { return cacheTokens_.load(std::memory_order_relaxed); }
   size_t cacheBytes() const { return cacheBytes_.load(std::memory_order_relaxed); }
 
-  void setVocabulary(std::vector<std::string> tokens) { vocabulary_ = std::move(tokens); }
+  /// @param special  ids that are no text: never part of a constrained response
+  void setVocabulary(std::vector<std::string> tokens, const std::vector<int32_t>& special);
   GenerateResult generate(const GenerateRequest& request, Job& job);
   ScoreResult score(const ScoreRequest& request, Job& job);
   ForwardBackwardResult forwardBackward(int adapter, std::vector<TrainSequence>& sequences, const LossSettings& settings, Job& job);
@@ -79,6 +82,7 @@ class Engine {
   void deleteAdapter(int handle);
 
  private:
+  std::unique_ptr<Constraint> constraintOf(const GenerateRequest& request);
   PrefixCache::Key cacheKey(int adapter);
   Adapter* adapterOrBase(int handle) { return handle == 0 ? nullptr : &adapter(handle); }
   void checkTokens(const std::vector<int32_t>& ids) const;
@@ -96,6 +100,7 @@ class Engine {
   std::map<int, std::unique_ptr<Adapter>> adapters_;
   int nextHandle_ = 1;
   std::vector<std::string> vocabulary_;
+  SchemaCache schemas_;
   Scratch hidden_, normed_, logits_;
   std::atomic<size_t> cacheTokens_{0}, cacheBytes_{0};
   Job* current_ = nullptr;

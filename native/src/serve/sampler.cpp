@@ -70,6 +70,9 @@ int sample(const float* z, int vocab, const Sampling& s, Random& random) {
     left -= weights[i];
     if (left < 0) return ids[i];
   }
+  // Rounding: the last that can be drawn at all.
+  for (size_t i = ids.size(); i-- > 0;)
+    if (weights[i] > 0) return ids[i];
   return ids.back();
 }
 
