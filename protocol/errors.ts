@@ -11,6 +11,8 @@ const CATALOGUE = {
   invalidParams: [-32602, 'The message {method} does not fit the protocol: {problem}', 'Update the older of the two sides.'],
   cancelled: [-32800, 'The request was cancelled', 'Nothing to do.'],
   deadline: [-32001, '{what} took longer than {seconds} s', 'Try again, or look at `hindsight doctor`.'],
+  linkClosed: [-32002, 'The link closed before {what} was answered', 'Try again; what was acknowledged is not lost.'],
+  malformedMessage: [-32012, 'What arrived is not a message of the protocol: {problem}', 'Update the older of the two sides, or look at what else speaks on this address.'],
   protocolMismatch: [-32010, 'This side speaks protocol {ours} and the other side {theirs}', 'Update {side}.'],
   messageTooLarge: [-32011, 'A message of {bytes} bytes is over the limit of {limit}', 'Send less at once.'],
   consentMissing: [-32020, 'Nothing may be learned from {workspace} before its owner agrees', 'Run "Hindsight: Choose What May Be Learned…".'],

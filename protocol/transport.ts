@@ -3,14 +3,15 @@
  * leaves (our defect), what we receive before anyone sees it (theirs). Every request has a
  * deadline and can be cancelled; catalogue errors cross the link unchanged.
  */
-import { CancellationTokenSource, ErrorCodes, ResponseError } from 'vscode-jsonrpc';
-import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc';
+import { CancellationTokenSource, ConnectionError, ConnectionErrors, ErrorCodes, ResponseError } from 'vscode-jsonrpc';
+import type { CancellationToken, Disposable, MessageConnection } from 'vscode-jsonrpc';
 import type { z } from 'zod';
 import { HindsightError, toHindsightError } from './errors.ts';
 import type { Message, NotificationMessage, Params, RequestMessage, Result } from './message.ts';
 
-/** The part of a connection that is needed here; LSP connections have it too. */
-export type Link = Pick<MessageConnection, 'sendRequest' | 'sendNotification' | 'onRequest' | 'onNotification'>;
+/** The part of a connection that is needed here; LSP connections have it too. Those of the language
+ *  client say nothing of their end: they fail their waiting requests themselves. */
+export type Link = Pick<MessageConnection, 'sendRequest' | 'sendNotification' | 'onRequest' | 'onNotification'> & Partial<Pick<MessageConnection, 'onClose' | 'onDispose'>>;
 
 export interface CallOptions {
   /** Seconds until the request fails with `deadline`. */
@@ -21,7 +22,7 @@ export interface CallOptions {
 const DEFAULT_DEADLINE_SECONDS = 60;
 
 /** Sends a request and returns its checked answer.
- *  @throws HindsightError of the catalogue, `cancelled` and `deadline` among them */
+ *  @throws HindsightError of the catalogue, `cancelled`, `deadline` and `linkClosed` among them */
 export async function call<M extends RequestMessage>(link: Link, message: M, params: z.input<M['params']>, options: CallOptions = {}): Promise<Result<M>> {
   const checked = check(message, message.params, params);
   const seconds = options.deadline ?? DEFAULT_DEADLINE_SECONDS;
@@ -30,7 +31,12 @@ export async function call<M extends RequestMessage>(link: Link, message: M, par
   if (options.signal?.aborted) throw cancelled;
   let timer: NodeJS.Timeout | undefined;
   let onAbort: (() => void) | undefined;
+  const closings: Disposable[] = [];
   const ended = new Promise<never>((_, reject) => {
+    // A link that closes answers nothing any more, also where nobody disposes of it.
+    const onClosed = (): void => reject(new HindsightError('linkClosed', { what: message.method }));
+    if (link.onClose) closings.push(link.onClose(onClosed));
+    if (link.onDispose) closings.push(link.onDispose(onClosed));
     timer = setTimeout(() => reject(new HindsightError('deadline', { what: message.method, seconds })), seconds * 1000);
     onAbort = () => reject(cancelled);
     options.signal?.addEventListener('abort', onAbort);
@@ -41,12 +47,19 @@ export async function call<M extends RequestMessage>(link: Link, message: M, par
   } catch (thrown) {
     // Whatever the reason, nobody waits for this answer any more.
     source.cancel();
-    throw toHindsightError(thrown);
+    throw isClosed(thrown) ? new HindsightError('linkClosed', { what: message.method }) : toHindsightError(thrown);
   } finally {
     clearTimeout(timer);
+    for (const closing of closings) closing.dispose();
     if (onAbort) options.signal?.removeEventListener('abort', onAbort);
     source.dispose();
   }
+}
+
+/** What the library says of a link that is gone. */
+function isClosed(thrown: unknown): boolean {
+  if (thrown instanceof ConnectionError) return thrown.code === ConnectionErrors.Closed || thrown.code === ConnectionErrors.Disposed;
+  return thrown instanceof ResponseError && (thrown.code === ErrorCodes.PendingResponseRejected || thrown.code === ErrorCodes.MessageWriteError);
 }
 
 export async function notify<M extends NotificationMessage>(link: Link, message: M, params: z.input<M['params']>): Promise<void> {

@@ -1,11 +1,11 @@
 /** A command's own link to the daemon of this user. */
 import { randomUUID } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
-import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from 'vscode-jsonrpc/node';
 import type { MessageConnection } from 'vscode-jsonrpc/node';
 import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import { daemonHello, PROTOCOL } from '../../protocol/handshake.ts';
 import type { DaemonHello, EditorHello } from '../../protocol/handshake.ts';
+import { streamLink } from '../../protocol/links.ts';
 import { hindsightHome, socketPath } from '../../protocol/address.ts';
 import { tryConnect } from '../server/socket.ts';
 import { VERSION } from '../version.ts';
@@ -36,7 +36,7 @@ export async function connectDaemon(workspace: string): Promise<DaemonLink | nul
   const path = socketPath(hindsightHome());
   const socket = await tryConnect(path);
   if (socket === null) return null;
-  const link = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
+  const link = streamLink(socket, socket);
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   link.onDispose(() => socket.destroy());
   link.onError(() => undefined);

@@ -3,7 +3,7 @@
  * prints can corrupt the protocol; an engine that a person starts speaks on stdin and stdout.
  */
 import { Socket } from 'node:net';
-import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node';
+import { streamLink } from '../../protocol/links.ts';
 import { EngineHost } from './host.ts';
 
 /** Set by whoever starts the engine with a pipe at this descriptor. */
@@ -14,7 +14,7 @@ export function runEngine(): void {
   const descriptor = Number(process.env[CHANNEL_VARIABLE]);
   const pipe = descriptor > 2 ? new Socket({ fd: descriptor, readable: true, writable: true }) : null;
   const input = pipe ?? process.stdin;
-  const connection = createMessageConnection(new StreamMessageReader(input), new StreamMessageWriter(pipe ?? process.stdout));
+  const connection = streamLink(input, pipe ?? process.stdout);
   // A plain exit would wait for the kernel in progress. Nothing here needs cleaning up: what an
   // engine writes goes to a temporary folder until its daemon has the answer.
   const end = (): void => {

@@ -127,7 +127,7 @@ export class EngineClient implements Engine {
       } catch (thrown) {
         const error = toHindsightError(thrown);
         // A dead link reports itself in words of its own; what matters is that the engine is gone.
-        if (error.errorName !== 'internal' || !running.lost) throw error;
+        if (error.errorName !== 'linkClosed' && (error.errorName !== 'internal' || !running.lost)) throw error;
         throw new HindsightError('engineUnavailable', { reason: this.closed ? 'it was closed' : await running.ended });
       }
     };

@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import type { Duplex } from 'node:stream';
-import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node';
 import type { MessageConnection } from 'vscode-jsonrpc/node';
+import { streamLink } from '../../protocol/links.ts';
 import { CHANNEL_VARIABLE } from './channel.ts';
 import { engineEntry } from './entry.ts';
 
@@ -29,7 +29,7 @@ export function spawnEngine(log: (line: string) => void): EngineProcess {
     env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', [CHANNEL_VARIABLE]: String(CHANNEL) },
   });
   const pipe = child.stdio[CHANNEL] as Duplex;
-  const link = createMessageConnection(new StreamMessageReader(pipe), new StreamMessageWriter(pipe));
+  const link = streamLink(pipe, pipe);
   for (const stream of [child.stdout, child.stderr]) lines(stream, log);
   const exited = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`it could not be started (${error.message})`));

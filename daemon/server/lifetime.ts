@@ -2,8 +2,8 @@
  * A daemon as a process: listens, serves whoever connects, and ends when it is idle and alone, when
  * asked by `hindsight stop`, or on a signal of the system.
  */
-import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from 'vscode-jsonrpc/node';
 import type { Socket } from 'node:net';
+import { streamLink } from '../../protocol/links.ts';
 import { serveConnection } from './connection.ts';
 import { Daemon } from './daemon.ts';
 import type { DaemonOptions } from './daemon.ts';
@@ -35,7 +35,7 @@ export async function serve(options: ServeOptions, onListening: (path: string) =
     await listening.close();
     throw thrown;
   }
-  accept = (socket) => serveConnection(daemon, createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket)));
+  accept = (socket) => serveConnection(daemon, streamLink(socket, socket));
   for (const socket of clients) accept(socket);
   onListening(listening.path);
   await over(daemon, options.graceSeconds);

@@ -7,11 +7,10 @@ import {
   ErrorAction,
   LanguageClient,
   RevealOutputChannelOn,
-  SocketMessageReader,
-  SocketMessageWriter,
   type InitializeParams,
   type Middleware,
 } from 'vscode-languageclient/node';
+import { streamEnds } from '../../protocol/links.ts';
 import { daemonHello, PROTOCOL, type DaemonHello, type EditorHello } from '../../protocol/handshake.ts';
 
 const INITIALIZE_DEADLINE_MS = 30_000;
@@ -57,7 +56,7 @@ export async function startClient(socket: Socket, order: ClientOrder): Promise<L
   const client = new QuietLanguageClient(
     'hindsight',
     'Hindsight',
-    () => Promise.resolve({ reader: new SocketMessageReader(socket, 'utf-8'), writer: new SocketMessageWriter(socket, 'utf-8'), detached: true }),
+    () => Promise.resolve({ ...streamEnds(socket, socket), detached: true }),
     {
       documentSelector: [{ scheme: 'file', pattern: { baseUri: order.folder.uri.toString(), pattern: '**/*' } }],
       workspaceFolder: order.folder,
