@@ -5,7 +5,27 @@
  */
 import type { Sampling } from '../../protocol/engine.ts';
 
-export type Modality = 'completion';
+export type Modality = 'completion' | 'edit' | 'terminal' | 'tool' | 'chat' | 'browser';
+
+/** A tool call as the model wrote it. */
+export interface ToolCall {
+  id: string;
+  tool: string;
+  /** null = what the model wrote is no call of a known tool; the result says why. */
+  arguments: Record<string, unknown> | null;
+}
+
+/** What an agent's turn did. Each response of the model is one turn; those that answer one request of
+ *  the user are one task, whose outcome is its last test run (`Observation` of kind `tests`). */
+export interface AgentAction {
+  task: string;
+  /** Within the task, from 0. */
+  step: number;
+  /** What the user asked for. */
+  request: string;
+  /** Empty: a reply. */
+  calls: ToolCall[];
+}
 
 /** One action of the agent, with the exact tokens that produced it (invariant 2 of design.md). */
 export interface Turn {
@@ -49,9 +69,29 @@ export interface Turn {
   /** Up to 8 lines before the cursor with the partial line, and 4 after: the hint snippet's frame. */
   before: string;
   after: string;
+  /** Of every turn but completions. Their uri is '' where no one file is meant, and version, offset,
+   *  before and after say nothing. A turn of an outside endpoint has no token ids, and never trains. */
+  action?: AgentAction;
 }
 
-export type Outcome = 'accepted' | 'partial' | 'typedThrough' | 'diverged' | 'superseded' | 'abandoned';
+/** Completions have the first six; an agent's action is `observed` (its results came), `answered` (the
+ *  user spoke next), or its hunks were kept, changed or reverted. */
+export type Outcome = 'accepted' | 'partial' | 'typedThrough' | 'diverged' | 'superseded' | 'abandoned' | 'observed' | 'answered' | 'kept' | 'changed' | 'reverted';
+
+/** What followed an agent's action, in the order in which it came. */
+export type Observation =
+  /** Of any tool; `failed`: it gave an error, or the call was none. */
+  | { kind: 'result'; tool: string; text: string; failed: boolean }
+  /** `exitCode` null: ended from outside; `refused`: the user did not let it run. */
+  | { kind: 'terminal'; command: string; exitCode: number | null; ended: 'itself' | 'deadline' | 'stopped' | 'refused'; output: string; durationMs: number }
+  /** `fixed` and `broken` against the last run of the task; `testsEdited`: files of tests that the task itself changed. */
+  | { kind: 'tests'; command: string; passed: number; failed: number; errors: number; fixed: string[]; broken: string[]; testsEdited: string[] }
+  /** A reviewed hunk: what stood there, what was proposed, what stands there now. */
+  | { kind: 'hunk'; uri: string; before: string; proposed: string; now: string; state: 'kept' | 'changed' | 'reverted' }
+  | { kind: 'message'; text: string }
+  | { kind: 'rating'; rating: 'helpful' | 'wrong'; correction: string | null }
+  /** A page's accessibility tree and console, before and after. */
+  | { kind: 'page'; url: string; added: string[]; removed: string[]; console: string[] };
 
 /** Everything attributable that happened after a turn. */
 export interface NextState {
@@ -64,6 +104,8 @@ export interface NextState {
   /** [seconds after acceptance, 4-gram similarity in [0, 1]]; null similarity = void. */
   survival: [number, number | null][];
   decidedAt: number;
+  /** Of an agent's action; a completion has none. */
+  observations?: Observation[];
 }
 
 export interface Verdict {

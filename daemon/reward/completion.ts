@@ -47,8 +47,8 @@ function survivalOf(turn: Turn, next: NextState): Judged | null {
       return { survival: mark?.similarity ?? 1, confidence: 0.7, evidence: ['The developer typed the same text by hand.'] };
     case 'diverged':
       return { survival: 0, confidence: 0.9, evidence: ['The developer wrote something else in its place.'] };
-    case 'superseded':
-    case 'abandoned':
+    default:
+      // Superseded or abandoned: nothing is known. An agent's action is not judged here.
       return null;
   }
 }

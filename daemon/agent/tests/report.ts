@@ -1,0 +1,64 @@
+/** What a test run said, whichever runner it was: the strongest signal there is. */
+
+export interface TestCase {
+  /** Full name: suites and title. Unique enough to compare two runs. */
+  name: string;
+  file: string | null;
+  state: 'passed' | 'failed' | 'skipped';
+  /** What the runner says of a failure. */
+  message: string | null;
+}
+
+export interface TestReport {
+  cases: TestCase[];
+  /** Failures that belong to no test: a file that does not load, code that does not compile. */
+  errors: string[];
+}
+
+export interface TestCounts {
+  passed: number;
+  failed: number;
+  skipped: number;
+  errors: number;
+}
+
+export function countsOf(report: TestReport): TestCounts {
+  const count = (state: TestCase['state']): number => report.cases.filter((one) => one.state === state).length;
+  return { passed: count('passed'), failed: count('failed'), skipped: count('skipped'), errors: report.errors.length };
+}
+
+/** Something ran, and nothing of it failed. */
+export function isGreen(report: TestReport): boolean {
+  const { passed, failed, errors } = countsOf(report);
+  return passed > 0 && failed === 0 && errors === 0;
+}
+
+/** Tests whose state changed between two runs; a test that was not run before has no change. */
+export function changesOf(before: TestReport, after: TestReport): { fixed: string[]; broken: string[] } {
+  const was = new Map(before.cases.map((one) => [keyOf(one), one.state]));
+  const turned = (from: TestCase['state'], to: TestCase['state']): string[] => after.cases.filter((one) => one.state === to && was.get(keyOf(one)) === from).map((one) => one.name);
+  return { fixed: turned('failed', 'passed'), broken: turned('passed', 'failed') };
+}
+
+const FAILURES_SHOWN = 12;
+const MESSAGE_CHARS = 1200;
+
+/** For a model to read: the counts, and what failed. */
+export function describeReport(report: TestReport): string {
+  const { passed, failed, skipped, errors } = countsOf(report);
+  const counts = [`${passed} passed`, `${failed} failed`, ...(skipped > 0 ? [`${skipped} skipped`] : []), ...(errors > 0 ? [`${errors} errors outside tests`] : [])].join(', ');
+  const failures = [
+    ...report.errors.map((error) => `Error:\n${short(error)}`),
+    ...report.cases.filter((one) => one.state === 'failed').map((one) => `FAILED ${one.name}${one.file === null ? '' : ` (${one.file})`}\n${short(one.message ?? '')}`),
+  ];
+  const more = failures.length > FAILURES_SHOWN ? [`… and ${failures.length - FAILURES_SHOWN} more`] : [];
+  return [counts, ...failures.slice(0, FAILURES_SHOWN), ...more].join('\n\n').trim();
+}
+
+function short(message: string): string {
+  return message.length <= MESSAGE_CHARS ? message : `${message.slice(0, MESSAGE_CHARS)} …`;
+}
+
+function keyOf(one: TestCase): string {
+  return `${one.file ?? ''}\n${one.name}`;
+}
