@@ -31,6 +31,8 @@ struct Weights {
   Floats finalNorm;
   std::vector<LayerWeights> layers;
   Dtype dtype = Dtype::Fp32;
+  /// Whether serving multiplies int8 weights by int8 activations; else by bf16, as scoring does.
+  bool byteActivations = false;
   uint64_t parameters = 0;
   std::string fingerprint;
 };

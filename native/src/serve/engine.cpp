@@ -110,7 +110,7 @@ void Engine::prefill(const std::vector<int32_t>& ids, int end, KvSequence& seque
     if (job.cancelled) throw Cancelled();
     const int first = sequence.length, rows = std::min(kChunk, end - first);
     float* hidden = hidden_.atLeast(static_cast<size_t>(rows) * config_.hidden);
-    math_.byteActivations(use == Use::Serve);
+    math_.byteActivations(use == Use::Serve && weights_.byteActivations);
     model_.forward(ids.data() + first, rows, sequence, adapterOrBase(handle), &job.cancelled, hidden);
     for (int r = 0; r < rows; ++r) keep(first + r, hidden + static_cast<size_t>(r) * config_.hidden);
     if (sequence.length < end) scheduler_.yield(job.priority);
@@ -241,8 +241,8 @@ ScoreResult Engine::score(const ScoreRequest& s, Job& job) {
     lastRow = std::max(lastRow, row);
   }
   KvSequence sequence;
-  // int8 scores as it trains, not as it serves: the two do not share keys and values.
-  const bool cached = weights_.dtype != Dtype::Int8;
+  // Byte activations score as they train, not as they serve: the two do not share keys and values.
+  const bool cached = !weights_.byteActivations;
   if (cached) cache_.match(key, s.ids, firstRow, sequence);
   Floats gathered = allocateFloats(count * h);
   prefill(s.ids, lastRow + 1, sequence, s.adapter, Use::Score, job, [&](int row, const float* hidden) {
