@@ -11,17 +11,37 @@ const ids = z.array(z.int().nonnegative());
 /** log-probabilities, weights, …; null = unknown, masked by every consumer. */
 const numbers = z.array(z.number().nullable());
 const positions = z.array(z.int().positive());
+/** Segments of letters, digits, `_`, `.` and `-`, none of which begins with a dot: a name is never a path. */
+export const adapterName = z.string().max(200).regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/, 'a name has letters, digits, _ - . and single slashes');
 /** Name of a loaded adapter; null = the base model alone. */
-const adapter = z.string().min(1).nullable();
+const adapter = adapterName.nullable();
 const empty = z.object({});
+/** Key of a call that changes something. Sent again with the same key after a lost link, it is not done
+ *  again: the engine gives the first answer. */
+const once = z.string().min(1).max(64).optional();
+export const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 in hexadecimal');
+
+/** Bytes of a file that travel in one message, before base64. */
+export const CHUNK_BYTES = 256 * 1024;
+/** Bytes of one message to or from an engine on another machine. */
+export const REMOTE_MESSAGE_BYTES = 4 * 1024 * 1024;
 
 export const engineHello = request(
   'hello',
   'daemon→engine',
-  'First message on the link.',
-  z.object({ protocol: versionRange }),
-  z.object({ protocol: z.int(), engine: z.object({ version: z.string(), pid: z.int(), device: z.string(), isa: z.string(), threads: z.int() }) }),
-  { params: { protocol: { min: 1, max: 1 } }, result: { protocol: 1, engine: { version: '0.1.0', pid: 4711, device: 'cpu', isa: 'avx2', threads: 2 } } },
+  'First message on the link, once. `client` names one daemon among those that share a token, also after it lost its link. `boot` changes when the engine was started anew and holds nothing any more. `models` are those that `model/load` may name on a listening engine.',
+  z.object({ protocol: versionRange, client: z.string().min(1).max(128).optional() }),
+  z.object({
+    protocol: z.int(),
+    engine: z.object({ version: z.string(), pid: z.int(), device: z.string(), isa: z.string(), threads: z.int() }),
+    boot: z.string(),
+    models: z.array(z.string()),
+    limits: z.object({ messageBytes: z.int().positive(), chunkBytes: z.int().positive() }),
+  }),
+  {
+    params: { protocol: { min: 1, max: 1 }, client: 'c-1' },
+    result: { protocol: 1, engine: { version: '0.1.0', pid: 4711, device: 'cpu', isa: 'avx2', threads: 2 }, boot: 'b-7', models: ['seed'], limits: { messageBytes: 4_194_304, chunkBytes: 262_144 } },
+  },
 );
 
 export const fimTokens = z.object({ prefix: z.int(), suffix: z.int(), middle: z.int(), fileSep: z.int().nullable(), repoName: z.int().nullable() });
@@ -52,7 +72,7 @@ const exampleModel: ModelInfo = {
 export const modelLoad = request(
   'model/load',
   'daemon→engine',
-  'Loads a Hugging Face folder; the one loaded before is dropped with its adapters.',
+  'Loads a Hugging Face folder; the one loaded before is dropped with its adapters. A listening engine takes a name of `hello`’s `models` instead of a folder.',
   z.object({ dir: z.string(), dtype: z.enum(['fp32', 'bf16', 'int8']).optional(), threads: z.int().positive().optional(), isa: z.string().optional() }),
   modelInfo,
   { params: { dir: '/models/seed' }, result: exampleModel },
@@ -205,7 +225,7 @@ export const forwardBackward = request(
   'train/forwardBackward',
   'daemon→engine',
   'Adds the gradients of some sequences to the adapter’s buffer. Yields to generation between sequences.',
-  z.object({ adapter: z.string(), sequences: z.array(trainSequence), settings: lossSettings }),
+  z.object({ adapter: adapterName, once, sequences: z.array(trainSequence), settings: lossSettings }),
   z.object({ loss: perTerm, positions: counts, effectiveSampleSize: z.number().nullable(), tokens: z.int() }),
   {
     params: {
@@ -221,7 +241,7 @@ export const optimStep = request(
   'train/optimStep',
   'daemon→engine',
   'Clips, takes one AdamW step and zeroes the gradients.',
-  z.object({ adapter: z.string(), lr: z.number().positive(), beta1: z.number(), beta2: z.number(), eps: z.number(), weightDecay: z.number(), clipNorm: z.number() }),
+  z.object({ adapter: adapterName, once, lr: z.number().positive(), beta1: z.number(), beta2: z.number(), eps: z.number(), weightDecay: z.number(), clipNorm: z.number() }),
   z.object({ gradNorm: z.number(), step: z.int() }),
   { params: { adapter: 'train', lr: 3e-4, beta1: 0.9, beta2: 0.98, eps: 1e-8, weightDecay: 0.1, clipNorm: 1 }, result: { gradNorm: 0.8, step: 4 } },
 );
@@ -230,36 +250,79 @@ export const adapterCreate = request(
   'adapter/create',
   'daemon→engine',
   'A fresh trainable adapter: A random, B zero.',
-  z.object({ name: z.string(), rank: z.int().positive(), alpha: z.number().positive(), targets: z.array(z.string()), seed: z.int() }),
+  z.object({ name: adapterName, once, rank: z.int().positive(), alpha: z.number().positive(), targets: z.array(z.string()), seed: z.int() }),
   empty,
   { params: { name: 'train', rank: 16, alpha: 32, targets: ['q_proj'], seed: 1 }, result: {} },
 );
 
+/** The files of an adapter; nothing else is ever stored for one. */
+export const adapterFile = z.enum(['adapter_model.safetensors', 'adapter_config.json', 'optimizer.safetensors']);
+export type AdapterFile = z.output<typeof adapterFile>;
+
 export const adapterLoad = request(
   'adapter/load',
   'daemon→engine',
-  'Reads a PEFT folder of this machine under a name; with `training`, optimizer state too. A name in use is replaced between two tokens: requests in flight end on what they began with.',
-  z.object({ name: z.string(), dir: z.string(), training: z.boolean().optional() }),
+  'Reads a PEFT adapter under a name: a folder of this machine (`dir`), or on a listening engine `files` that were sent before, by their sha256; with `training`, optimizer state too. A name in use is replaced between two tokens: requests in flight end on what they began with.',
+  z.object({ name: adapterName, once, dir: z.string().optional(), files: z.partialRecord(adapterFile, sha256).optional(), training: z.boolean().optional() }),
   empty,
   { params: { name: 'w/3', dir: '/home/u/.hindsight/adapters/w/3' }, result: {} },
 );
 
+const storedFile = z.object({ name: z.string(), bytes: z.int().nonnegative(), sha256 });
+export type StoredFile = z.output<typeof storedFile>;
+
 export const adapterWrite = request(
   'adapter/write',
   'daemon→engine',
-  'Writes PEFT files, and optimizer state if asked, into an existing empty folder.',
-  z.object({ name: z.string(), dir: z.string(), optimizer: z.boolean().optional() }),
-  empty,
-  { params: { name: 'train', dir: '/tmp/x', optimizer: true }, result: {} },
+  'Writes PEFT files, and optimizer state if asked: into an existing empty folder of this machine (`dir`), or on a listening engine into `files`, to be read with `file/read`.',
+  z.object({ name: adapterName, once, dir: z.string().optional(), optimizer: z.boolean().optional() }),
+  z.object({ files: z.array(storedFile) }),
+  { params: { name: 'train', optimizer: true }, result: { files: [{ name: 'adapter_model.safetensors', bytes: 1_048_576, sha256: '5a'.repeat(32) }] } },
 );
 
 export const adapterDelete = request(
   'adapter/delete',
   'daemon→engine',
   'Forgets a name; requests in flight end on what they began with.',
-  z.object({ name: z.string() }),
+  z.object({ name: adapterName, once }),
   empty,
   { params: { name: 'w/2' }, result: {} },
+);
+
+export const modelFiles = request(
+  'model/files',
+  'daemon→engine',
+  'The tokenizer’s files of a listening engine’s loaded model, so that texts are tokenized where they are and only ids travel.',
+  empty,
+  z.object({ files: z.array(storedFile) }),
+  { params: {}, result: { files: [{ name: 'tokenizer.json', bytes: 7_031_645, sha256: '5a'.repeat(32) }] } },
+);
+
+export const fileOpen = request(
+  'file/open',
+  'daemon→engine',
+  'Begins or resumes sending a file of this hash and size: the answer says how many bytes of it are there already.',
+  z.object({ sha256, bytes: z.int().nonnegative() }),
+  z.object({ offset: z.int().nonnegative() }),
+  { params: { sha256: '5a'.repeat(32), bytes: 1_048_576 }, result: { offset: 524_288 } },
+);
+
+export const fileWrite = request(
+  'file/write',
+  'daemon→engine',
+  'The next bytes of a file, base64; a chunk that is there already is ignored. With the last one the hash is checked.',
+  z.object({ sha256, offset: z.int().nonnegative(), data: z.base64() }),
+  z.object({ offset: z.int().nonnegative() }),
+  { params: { sha256: '5a'.repeat(32), offset: 524_288, data: 'AAAA' }, result: { offset: 524_291 } },
+);
+
+export const fileRead = request(
+  'file/read',
+  'daemon→engine',
+  'Bytes of a file that `adapter/write` or `model/files` named, base64, at most `chunkBytes`.',
+  z.object({ sha256, offset: z.int().nonnegative() }),
+  z.object({ data: z.base64() }),
+  { params: { sha256: '5a'.repeat(32), offset: 0 }, result: { data: 'AAAA' } },
 );
 
 export const engineMetrics = request(
@@ -273,5 +336,5 @@ export const engineMetrics = request(
 
 export const engineMessages = [
   engineHello, modelLoad, tokenize, detokenize, render, generate, generateToken, score,
-  forwardBackward, optimStep, adapterCreate, adapterLoad, adapterWrite, adapterDelete, engineMetrics,
+  forwardBackward, optimStep, adapterCreate, adapterLoad, adapterWrite, adapterDelete, modelFiles, fileOpen, fileWrite, fileRead, engineMetrics,
 ] as const;

@@ -45,9 +45,10 @@ export async function call<M extends RequestMessage>(link: Link, message: M, par
     const answer = await Promise.race([link.sendRequest<unknown>(message.method, checked, source.token), ended]);
     return check(message, message.result, answer) as Result<M>;
   } catch (thrown) {
+    const error = isClosed(thrown) ? new HindsightError('linkClosed', { what: message.method }) : toHindsightError(thrown);
     // Whatever the reason, nobody waits for this answer any more.
-    source.cancel();
-    throw isClosed(thrown) ? new HindsightError('linkClosed', { what: message.method }) : toHindsightError(thrown);
+    if (error.errorName !== 'linkClosed') source.cancel();
+    throw error;
   } finally {
     clearTimeout(timer);
     for (const closing of closings) closing.dispose();

@@ -5,6 +5,7 @@
 import { Socket } from 'node:net';
 import { streamLink } from '../../protocol/links.ts';
 import { EngineHost } from './host.ts';
+import { OwnPlace } from './place.ts';
 
 /** Set by whoever starts the engine with a pipe at this descriptor. */
 export const CHANNEL_VARIABLE = 'HINDSIGHT_ENGINE_FD';
@@ -25,6 +26,6 @@ export function runEngine(): void {
   connection.onClose(end);
   connection.onError(end);
   input.on('end', end);
-  new EngineHost(connection).listen();
+  new EngineHost(connection, new OwnPlace()).listen();
   connection.listen();
 }
