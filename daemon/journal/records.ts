@@ -91,7 +91,15 @@ export type Observation =
   | { kind: 'message'; text: string }
   | { kind: 'rating'; rating: 'helpful' | 'wrong'; correction: string | null }
   /** A page's accessibility tree and console, before and after. */
-  | { kind: 'page'; url: string; added: string[]; removed: string[]; console: string[] };
+  | { kind: 'page'; url: string; added: string[]; removed: string[]; console: string[] }
+  /** What the editor's checkers said before and after, once settled. */
+  | { kind: 'diagnostics'; added: string[]; resolved: string[] }
+  /** A commit that contains the action's text. */
+  | { kind: 'commit'; hash: string; subject: string }
+  /** The user took the action back as a whole: an undo command, a checkpoint restored, a revert. */
+  | { kind: 'undone'; how: string }
+  /** The user took text of the reply with them. */
+  | { kind: 'copied'; text: string };
 
 /** Everything attributable that happened after a turn. */
 export interface NextState {
