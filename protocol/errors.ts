@@ -24,6 +24,8 @@ const CATALOGUE = {
   modelCorrupt: [-32051, 'The model file {path} cannot be read: {problem}', 'Download or copy it again.'],
   modelUnsupported: [-32052, 'The model in {path} is not supported: {problem}', 'Use a llama, qwen2 or qwen3 model in fp32, fp16 or bf16.'],
   tokenizerMissing: [-32053, 'There is no usable tokenizer in {path}: {problem}', 'Copy tokenizer.json of the model into its folder.'],
+  chatModelMissing: [-32055, '{model} cannot chat', 'Set "hindsight.chat.endpoint" to an OpenAI-compatible server, or load an instruct model with `hindsight serve --model FOLDER`.'],
+  endpointFailed: [-32056, 'The chat endpoint {url} {problem}', 'Check "hindsight.chat.endpoint", "hindsight.chat.model" and the key.'],
   adapterMissing: [-32060, 'There is no adapter {adapter}', 'See `hindsight adapters list`.'],
   adapterUnfit: [-32061, 'The adapter {adapter} does not fit the loaded model: {problem}', 'Use an adapter trained on this base model.'],
   adapterCorrupt: [-32062, 'The adapter {adapter} cannot be read: {problem}', 'Roll back with `hindsight adapters rollback`, or export it again.'],

@@ -1,12 +1,13 @@
 /** JSON Schema and reference page of the whole protocol, from its one definition. */
 import { z } from 'zod';
+import { agentMessages } from './agent.ts';
 import { editorMessages } from './editor.ts';
 import { engineMessages } from './engine.ts';
 import { catalogue } from './errors.ts';
 import { daemonHello, editorHello, PROTOCOL } from './handshake.ts';
 import type { Message } from './message.ts';
 
-export const allMessages: readonly Message[] = [...editorMessages, ...engineMessages];
+export const allMessages: readonly Message[] = [...editorMessages, ...agentMessages, ...engineMessages];
 
 /** One JSON Schema document: `messages[method].params|result`, and the two hellos. */
 export function protocolSchema(): object {

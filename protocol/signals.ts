@@ -34,6 +34,14 @@ export const signal = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('document.closed'), at, uri }),
   /** The accept command of a suggestion ran; the text change came just before it. */
   z.object({ kind: z.literal('suggestion.accepted'), at, turn: z.string() }),
+  /** A hunk of an agent's edit was kept, changed or reverted; `now` is what stands there. `open` = hunks of
+   *  the same turn that nobody has decided on yet. */
+  z.object({
+    kind: z.literal('edit.reviewed'), at, turn: z.string(), uri,
+    before: z.string(), proposed: z.string(), now: z.string(), state: z.enum(['kept', 'changed', 'reverted']), open: z.int().nonnegative(),
+  }),
+  /** The user pressed a button under a reply; `correction` is what it should have been. */
+  z.object({ kind: z.literal('chat.rated'), at, turn: z.string(), rating: z.enum(['helpful', 'wrong']), correction: z.string().nullable() }),
   /** HEAD moved to another commit or branch: survival of what was accepted before is void. */
   z.object({ kind: z.literal('branch.switched'), at, workspace: uri }),
 ]);

@@ -59,6 +59,8 @@ export class CompletionTracker {
         return this.quiet(signal.at);
       case 'session.started':
       case 'document.saved':
+      case 'edit.reviewed':
+      case 'chat.rated':
         return this.quiet(signal.at);
     }
   }

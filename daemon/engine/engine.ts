@@ -21,6 +21,9 @@ export interface Engine {
   readonly adapterWrite: Call<typeof wire.adapterWrite>;
   readonly adapterDelete: Call<typeof wire.adapterDelete>;
   readonly metrics: Call<typeof wire.engineMetrics>;
+  /** Tokens of the `generate` request that carries this `stream`, as they come.
+   *  @returns removes the listener */
+  onToken(stream: string, listener: (token: { id: number; text: string }) => void): () => void;
   /** The process behind it came back after a crash: the base is loaded again, adapters are not.
    *  @returns removes the listener */
   onRestart(listener: () => void): () => void;

@@ -17,11 +17,14 @@ import type { LearnSettings } from '../learn/settings.ts';
 import { completionVerdict } from '../reward/completion.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { Signal } from '../../protocol/signals.ts';
+import { ActionEpisodes } from './actions.ts';
 import { isOffer, roleOf, SESSION_IDLE_MS } from './turns.ts';
 
 /** Time alone closes turns only when nothing came in for this long: an editor sends in batches, and
  *  after a pause in the link it first sends what it had spooled. */
 const QUIET_MS = 1500;
+/** How often the agent's open actions are looked through for those that nobody came back to. */
+const ACTIONS_MS = 60_000;
 
 export interface Batch {
   session: string;
@@ -55,13 +58,17 @@ export class Intake {
   /** Sessions whose window is there; the state of the others is in the journal. */
   readonly #live = new Map<string, Live>();
   readonly #lessons = new Map<string, number>();
+  readonly #actions: ActionEpisodes;
+  #actionsLookedAt = 0;
 
   constructor(
     private readonly journal: Journal,
     private readonly settings: LearnSettings,
     private readonly clock: Clock,
     private readonly listeners: IntakeListeners,
-  ) {}
+  ) {
+    this.#actions = new ActionEpisodes(journal);
+  }
 
   /** @returns the largest number of the session that is on disk
    *  @throws consentMissing; badRequest on a gap */
@@ -69,7 +76,7 @@ export class Intake {
     this.#requireConsent(workspace);
     this.#commit(session, (tracker) => {
       const fresh = this.journal.appendSignals(session, first, signals, workspace);
-      const closed = fresh.flatMap((signal) => tracker.signal(signal));
+      const closed = fresh.flatMap((signal) => [...tracker.signal(signal), ...this.#actions.signal(signal)]);
       const end = fresh.find((signal) => signal.kind === 'session.ended');
       if (end) this.journal.endSession(session, end.at);
       return closed;
@@ -90,12 +97,22 @@ export class Intake {
     return true;
   }
 
+  /** An action of the agent, or what followed it: stored with all that comes of it. The caller has asked
+   *  for consent; `work` returns what it closes. */
+  act(session: string, work: (actions: ActionEpisodes) => NextState[]): void {
+    this.#commit(session, () => work(this.#actions));
+  }
+
   /** Time passed: closes what closes by time. */
   quiet(): void {
     const now = this.clock.now();
     for (const [session, live] of this.#live) {
       if (live.tracker.open === 0 || now - live.arrivedAt < QUIET_MS) continue;
       this.#commit(session, (tracker) => tracker.quiet(now), live.arrivedAt);
+    }
+    if (now - this.#actionsLookedAt >= ACTIONS_MS) {
+      this.#actionsLookedAt = now;
+      this.#judgeAll(() => this.#actions.quiet(now));
     }
     for (const session of this.journal.idleSessions(now - SESSION_IDLE_MS)) this.#endSession(session);
   }
@@ -131,6 +148,11 @@ export class Intake {
   }
 
   /** The one transaction: capture advances, and what it closed is judged. */
+  #judgeAll(close: () => NextState[]): void {
+    const judged = this.journal.transaction(() => close().flatMap((next) => this.#judge(next) ?? []));
+    this.#announce(judged);
+  }
+
   #commit(session: string, advance: (tracker: CompletionTracker) => NextState[], arrivedAt = this.clock.now()): void {
     const live = this.#live.get(session) ?? { tracker: this.#restore(session), arrivedAt };
     const judged: Judged[] = [];
@@ -176,7 +198,8 @@ export class Intake {
   }
 
   #restore(session: string): CompletionTracker {
-    const states = this.journal.openTurns(session).flatMap(({ id }) => {
+    const states = this.journal.openTurns(session).flatMap(({ id, modality }) => {
+      if (modality !== 'completion') return [];
       const json = this.journal.tracking(id);
       return json === null ? [] : [JSON.parse(json) as Tracking];
     });

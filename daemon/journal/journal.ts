@@ -183,6 +183,12 @@ export class Journal {
     return this.turnsOf({ open: true, ...(session === undefined ? {} : { session }) }).reverse();
   }
 
+  /** Ids of the agent's actions from before `before` that are open still. */
+  openActions(before: number): string[] {
+    const found = this.#all(`select id from turn where open = 1 and offered_at < ? and json_extract(record, '$.modality') <> 'completion'`, before);
+    return found.map((row) => String(row['id']));
+  }
+
   /** State of capture for an open turn, so that it survives a restart. */
   saveTracking(turn: string, json: string): void {
     this.#run('update turn set tracking = ? where id = ? and open = 1', json, turn);

@@ -13,9 +13,10 @@ import { agree, editorHello, MAX_MESSAGE_BYTES, PROTOCOL } from '../../protocol/
 import type { DaemonHello, EditorHello } from '../../protocol/handshake.ts';
 import type { NotificationMessage } from '../../protocol/message.ts';
 import { signalPublish } from '../../protocol/signals.ts';
-import { abortSignal, handle, notify, responseError } from '../../protocol/transport.ts';
+import { abortSignal, call, handle, notify, on, responseError } from '../../protocol/transport.ts';
 import type { Link } from '../../protocol/transport.ts';
 import { VERSION } from '../version.ts';
+import * as agent from '../../protocol/agent.ts';
 import type { Daemon } from './daemon.ts';
 import type { Window } from './window.ts';
 
@@ -85,6 +86,7 @@ function makeWindow(hello: EditorHello, documents: TextDocuments<TextDocument>, 
     session: hello.session,
     workspace: hello.workspace,
     openFiles: () => documents.all().map((document) => ({ uri: document.uri, text: document.getText() })),
+    ask: (message, params, options) => call(link, message, params, options),
     notify<M extends NotificationMessage>(message: M, params: Parameters<typeof notify<M>>[2]) {
       // A link that is closing needs no news.
       notify(link, message, params).catch(() => undefined);
@@ -112,6 +114,7 @@ async function inlineCompletion(daemon: Daemon, window: Window, documents: TextD
 }
 
 function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
+  bindAgent(daemon, link, greeted);
   handle(link, signalPublish, ({ session, first, signals }) => {
     const { workspace } = greeted();
     return { acknowledged: daemon.publish({ session, workspace, first, signals }) };
@@ -130,4 +133,14 @@ function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
     setTimeout(() => daemon.requestStop(), STOP_AFTER_MS);
     return {};
   });
+}
+
+function bindAgent(daemon: Daemon, link: Link, greeted: () => Window): void {
+  handle(link, agent.agentModel, ({ endpoint }) => daemon.agent.model(endpoint));
+  handle(link, agent.editPropose, (params, signal) => daemon.agent.propose(greeted(), params, signal));
+  handle(link, agent.chatRespond, (params, signal) => daemon.agent.respond(greeted(), params, signal));
+  handle(link, agent.chatComplete, (params, signal) => daemon.agent.complete(greeted(), params, signal));
+  handle(link, agent.chatConsent, ({ workspace, state }) => ({ state: daemon.agent.chatConsent(workspace, state) }));
+  handle(link, agent.allowedForget, ({ workspace }) => daemon.agent.forgetAllowed(workspace));
+  on(link, agent.terminalInput, ({ terminal, keys }) => daemon.agent.press(terminal, keys));
 }

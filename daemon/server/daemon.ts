@@ -21,6 +21,7 @@ import { Journal } from '../journal/journal.ts';
 import type { Turn } from '../journal/records.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
+import { AgentService } from './agent.ts';
 import { startCore } from './core.ts';
 import type { Core, EngineChoice } from './core.ts';
 import { journalPath, makeHome } from './home.ts';
@@ -75,6 +76,9 @@ export class Daemon {
   #cancelTick: () => void = () => undefined;
   readonly #stopping = new AbortController();
 
+  /** Edits on request, and chat with tools. */
+  readonly agent: AgentService;
+
   private constructor(
     readonly journal: Journal,
     private readonly options: DaemonOptions,
@@ -88,6 +92,15 @@ export class Daemon {
     });
     this.#newest = new NewestOnly(clock);
     this.#core = this.#startCore();
+    this.agent = new AgentService({
+      journal,
+      intake: this.#intake,
+      clock,
+      core: this.#core,
+      adapter: (core, workspace) => this.#serving(core, workspace),
+      splitOf: (uri, now) => splitOf(blockOf(uri, now), settings.holdoutShare),
+      changed: (workspace) => this.#touch(workspace),
+    });
     // A failure is in the status; whoever waits for the core gets it, too.
     this.#core.catch(() => undefined);
     this.#tick();
@@ -140,6 +153,7 @@ export class Daemon {
 
   leave(window: Window): void {
     this.#windows.delete(window);
+    this.agent.leave(window);
     if (!this.#stopping.signal.aborted) this.#intake.disconnected(window.session);
   }
 

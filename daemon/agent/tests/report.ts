@@ -35,8 +35,11 @@ export function isGreen(report: TestReport): boolean {
 
 /** Tests whose state changed between two runs; a test that was not run before has no change. */
 export function changesOf(before: TestReport, after: TestReport): { fixed: string[]; broken: string[] } {
-  const was = new Map(before.cases.map((one) => [keyOf(one), one.state]));
-  const turned = (from: TestCase['state'], to: TestCase['state']): string[] => after.cases.filter((one) => one.state === to && was.get(keyOf(one)) === from).map((one) => one.name);
+  // Some runners name the file of a failure only.
+  const named = new Map<string, TestCase[]>();
+  for (const one of before.cases) named.set(one.name, [...(named.get(one.name) ?? []), one]);
+  const was = (one: TestCase): TestCase['state'] | undefined => named.get(one.name)?.find((old) => old.file === null || one.file === null || old.file === one.file)?.state;
+  const turned = (from: TestCase['state'], to: TestCase['state']): string[] => after.cases.filter((one) => one.state === to && was(one) === from).map((one) => one.name);
   return { fixed: turned('failed', 'passed'), broken: turned('passed', 'failed') };
 }
 
@@ -57,8 +60,4 @@ export function describeReport(report: TestReport): string {
 
 function short(message: string): string {
   return message.length <= MESSAGE_CHARS ? message : `${message.slice(0, MESSAGE_CHARS)} …`;
-}
-
-function keyOf(one: TestCase): string {
-  return `${one.file ?? ''}\n${one.name}`;
 }

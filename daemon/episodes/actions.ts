@@ -1,0 +1,90 @@
+/**
+ * Turns of the agent (edits, commands, tools, chat) from the action to its next state. A call's result
+ * closes its turn at once; an edit waits for its hunks to be reviewed, maybe for days; a reply waits
+ * for what the user says next. What has been observed so far is in the journal, so a restart loses
+ * nothing. Methods return the turns that they close; Intake stores and judges those in one transaction.
+ */
+import type { Signal, SignalOf } from '../../protocol/signals.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { NextState, Observation, Outcome, Turn } from '../journal/records.ts';
+import { SESSION_IDLE_MS } from './turns.ts';
+
+interface Waiting {
+  for: 'hunks' | 'user';
+  since: number;
+  observations: Observation[];
+}
+
+export class ActionEpisodes {
+  constructor(private readonly journal: Journal) {}
+
+  /** An action was taken; it is open from now on. */
+  began(turn: Turn): void {
+    this.journal.heardFrom(turn.session, turn.workspace, turn.offeredAt);
+    this.journal.insertTurn(turn);
+    this.#wait(turn.id, { for: turn.modality === 'edit' ? 'hunks' : 'user', since: turn.offeredAt, observations: [] });
+  }
+
+  /** What the turn's calls gave. @param hunks  an edit was applied and is under review */
+  observed(id: string, observations: readonly Observation[], hunks: 'under review' | 'none', at: number): NextState[] {
+    const waiting = this.#waiting(id);
+    if (waiting === null) return [];
+    const all = [...waiting.observations, ...observations];
+    if (hunks === 'none') return [nextState(id, 'observed', all, at)];
+    this.#wait(id, { ...waiting, for: 'hunks', observations: all });
+    return [];
+  }
+
+  signal(signal: Signal): NextState[] {
+    if (signal.kind === 'edit.reviewed') return this.#reviewed(signal);
+    if (signal.kind === 'chat.rated') this.#note(signal.turn, { kind: 'rating', rating: signal.rating, correction: signal.correction });
+    return [];
+  }
+
+  /** The user spoke after a reply. The same words again are a retry, which is no next state. */
+  said(id: string, text: string, retry: boolean, at: number): NextState[] {
+    const waiting = this.#waiting(id);
+    if (waiting === null || waiting.for !== 'user') return [];
+    if (retry) return [nextState(id, 'superseded', [], at)];
+    return [nextState(id, 'answered', [...waiting.observations, { kind: 'message', text }], at)];
+  }
+
+  /** Replies that nobody came back to: what was said by buttons counts, silence says nothing. */
+  quiet(now: number): NextState[] {
+    return this.journal.openActions(now - SESSION_IDLE_MS).flatMap((id) => {
+      const waiting = this.#waiting(id);
+      if (waiting === null || waiting.for !== 'user' || now - waiting.since < SESSION_IDLE_MS) return [];
+      return [nextState(id, waiting.observations.length > 0 ? 'answered' : 'abandoned', waiting.observations, now)];
+    });
+  }
+
+  #reviewed({ turn, uri, before, proposed, now, state, open, at }: SignalOf<'edit.reviewed'>): NextState[] {
+    const waiting = this.#note(turn, { kind: 'hunk', uri, before, proposed, now, state });
+    if (waiting === null || open > 0) return [];
+    const states = waiting.observations.flatMap((one) => (one.kind === 'hunk' ? [one.state] : []));
+    const outcome: Outcome = states.every((one) => one === 'kept') ? 'kept' : states.every((one) => one === 'reverted') ? 'reverted' : 'changed';
+    return [nextState(turn, outcome, waiting.observations, at)];
+  }
+
+  /** @returns null for a turn that is not open: unknown here, forgotten, or closed before */
+  #note(id: string, observation: Observation): Waiting | null {
+    const waiting = this.#waiting(id);
+    if (waiting === null) return null;
+    const noted = { ...waiting, observations: [...waiting.observations, observation] };
+    this.#wait(id, noted);
+    return noted;
+  }
+
+  #waiting(id: string): Waiting | null {
+    const json = this.journal.tracking(id);
+    return json === null ? null : (JSON.parse(json) as Waiting);
+  }
+
+  #wait(id: string, waiting: Waiting): void {
+    this.journal.saveTracking(id, JSON.stringify(waiting));
+  }
+}
+
+function nextState(turn: string, outcome: Outcome, observations: Observation[], decidedAt: number): NextState {
+  return { turn, outcome, acceptedChars: 0, developerText: null, survival: [], decidedAt, observations };
+}

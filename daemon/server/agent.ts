@@ -1,0 +1,265 @@
+/**
+ * The agent's requests of every client: finds the model that answers, lends tools their world (files
+ * as the user sees them, the editor, a terminal, the user's consent), and records each action where
+ * the owner agreed to it. What the tools may do is decided here and by the user, never by a model.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import * as wire from '../../protocol/agent.ts';
+import type { Endpoint } from '../../protocol/agent.ts';
+import type { ConsentState } from '../../protocol/editor.ts';
+import { HindsightError } from '../../protocol/errors.ts';
+import type { Params, Result } from '../../protocol/message.ts';
+import type { ServedAdapter } from '../adapters/store.ts';
+import { cannotChat, EngineChatModel } from '../agent/chat/engineModel.ts';
+import { EndpointChatModel } from '../agent/chat/endpointModel.ts';
+import type { ChatMessage, ChatModel, Trace } from '../agent/chat/model.ts';
+import { systemPrompt, userPrompt } from '../agent/chat/prompts.ts';
+import { runTask } from '../agent/chat/task.ts';
+import type { Step } from '../agent/chat/task.ts';
+import { codeOf, editMessages } from '../agent/edit/propose.ts';
+import { isAllowed } from '../agent/terminal/allow.ts';
+import { Toolbox } from '../agent/tools/toolbox.ts';
+import type { ToolContext } from '../agent/tools/tool.ts';
+import type { Clock } from '../clock.ts';
+import type { Intake } from '../episodes/intake.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { AgentAction, Modality, Observation, Turn } from '../journal/records.ts';
+import type { Core } from './core.ts';
+import { Terminals } from './terminals.ts';
+import type { Window } from './window.ts';
+
+/** The user may be away from the keyboard; a tool waits no longer. */
+const CONFIRM_SECONDS = 600;
+const INVOKE_SECONDS = 120;
+const APPLY_SECONDS = 30;
+const EDIT_TEMPERATURE = 0.6;
+
+export interface AgentParts {
+  journal: Journal;
+  intake: Intake;
+  clock: Clock;
+  core: Promise<Core>;
+  adapter(core: Core, workspace: string): Promise<ServedAdapter | null>;
+  splitOf(uri: string, now: number): Turn['split'];
+  changed(workspace: string): void;
+}
+
+export class AgentService {
+  readonly #terminals = new Terminals();
+  readonly #tasks = new Map<Window, Set<AbortController>>();
+  /** The last words of each conversation: the same again is a retry. */
+  readonly #lastPrompts = new Map<string, string>();
+
+  constructor(private readonly parts: AgentParts) {}
+
+  async model(endpoint: Endpoint | undefined): Promise<Result<typeof wire.agentModel>> {
+    try {
+      const { name, maxInputTokens, maxOutputTokens } = await this.#model(null, endpoint);
+      return { name, maxInputTokens, maxOutputTokens, problem: null };
+    } catch (thrown) {
+      return { name: null, maxInputTokens: 0, maxOutputTokens: 0, problem: thrown instanceof Error ? thrown.message : String(thrown) };
+    }
+  }
+
+  async propose(window: Window, params: Params<typeof wire.editPropose>, cancelled: AbortSignal): Promise<Result<typeof wire.editPropose>> {
+    return this.#during(window, cancelled, async (signal) => {
+      const { stream, uri, text, start, end, instruction, languageId } = params;
+      const model = await this.#model(window, params.endpoint);
+      const selected = text.slice(start, end);
+      let written = '';
+      const answer = await model.respond({
+        messages: editMessages({ path: pathIn(window.workspace, uri), languageId, text, start, end, instruction }),
+        tools: [],
+        maxTokens: model.maxOutputTokens,
+        temperature: EDIT_TEMPERATURE,
+        signal,
+        onText: (piece) => {
+          written += piece;
+          window.notify(wire.editText, { stream, text: codeOf(written, selected, false) });
+        },
+      });
+      const replacement = codeOf(answer.text, selected, true);
+      if (replacement.trim() === '' && selected.trim() !== '') throw new HindsightError('badRequest', { problem: 'The model wrote no code for this', remedy: 'Say it in other words, or select less.' });
+      const id = `t-${randomUUID()}`;
+      const action: AgentAction = { task: `k-${randomUUID()}`, step: 0, request: instruction, calls: [] };
+      const place = { uri, languageId, version: params.version, offset: start, before: text.slice(Math.max(0, start - 400), start), after: text.slice(end, end + 200) };
+      if (this.#mayRecord(window.workspace, 'work')) this.#began(window, { id, modality: 'edit', action, trace: answer.trace, shownText: replacement }, place);
+      return { turn: id, replacement };
+    });
+  }
+
+  async respond(window: Window, params: Params<typeof wire.chatRespond>, cancelled: AbortSignal): Promise<Result<typeof wire.chatRespond>> {
+    return this.#during(window, cancelled, async (signal) => {
+      this.#said(window, params);
+      const { stream, prompt, command, context, history, editorTools } = params;
+      const model = await this.#model(window, params.endpoint);
+      const recorded = this.#mayRecord(window.workspace, 'chat');
+      const messages: ChatMessage[] = [
+        { role: 'system', content: systemPrompt(command) },
+        ...history.map(({ role, text }) => ({ role, content: text })),
+        { role: 'user', content: userPrompt(prompt, context) },
+      ];
+      const end = await runTask({ request: prompt, messages }, {
+        model,
+        toolbox: new Toolbox(editorTools),
+        context: this.#toolContext(window, params, signal),
+        onText: (text) => window.notify(wire.chatEvent, { stream, event: { kind: 'text', text } }),
+        onTool: (call, title, state) => window.notify(wire.chatEvent, { stream, event: { kind: 'tool', call: call.id, tool: call.tool, title, state } }),
+        record: (step) => {
+          if (recorded) this.#began(window, { ...step, trace: step.answer.trace, shownText: step.answer.trace.rawText || '(nothing)' });
+        },
+        observed: (step, observations) => {
+          if (recorded) this.#observed(window, step, observations);
+        },
+      });
+      return { ...end, recorded };
+    });
+  }
+
+  async complete(window: Window, params: Params<typeof wire.chatComplete>, cancelled: AbortSignal): Promise<Result<typeof wire.chatComplete>> {
+    return this.#during(window, cancelled, async (signal) => {
+      const model = await this.#model(window, params.endpoint);
+      const messages = params.messages.map(({ role, content, calls, callId }): ChatMessage => ({ role, content, ...(calls && { calls }), ...(callId !== undefined && { callId }) }));
+      const onText = (text: string): void => window.notify(wire.chatEvent, { stream: params.stream, event: { kind: 'text', text } });
+      const { text, calls } = await model.respond({ messages: [{ role: 'system', content: 'You are a coding assistant.' }, ...messages], tools: params.tools, maxTokens: model.maxOutputTokens, temperature: EDIT_TEMPERATURE, signal, onText });
+      return { text, calls };
+    });
+  }
+
+  /** Whether conversations may be learned from; a class of its own beside the work in files. */
+  chatConsent(workspace: string, state?: Exclude<ConsentState, 'unknown'>): ConsentState {
+    if (state !== undefined) this.parts.journal.setConsent(chatKey(workspace), state);
+    return this.parts.journal.consent(chatKey(workspace));
+  }
+
+  forgetAllowed(workspace: string): Record<string, never> {
+    this.parts.journal.set(allowedKey(workspace), []);
+    return {};
+  }
+
+  press(terminal: string, keys: string): void {
+    this.#terminals.press(terminal, keys);
+  }
+
+  /** A window is gone: nobody reads its answers or sees its terminals any more. */
+  leave(window: Window): void {
+    for (const task of this.#tasks.get(window) ?? []) task.abort();
+    this.#tasks.delete(window);
+  }
+
+  // ── inside ─────────────────────────────────────────────────────────────────────────────────
+
+  /** @throws chatModelMissing, and what the engine could not start for */
+  async #model(window: Window | null, endpoint: Endpoint | undefined): Promise<ChatModel> {
+    if (endpoint !== undefined) return new EndpointChatModel(endpoint);
+    const core = await this.parts.core;
+    const problem = cannotChat(core.engine);
+    if (problem !== null) throw new HindsightError('chatModelMissing', { model: problem });
+    return new EngineChatModel(core.engine, window === null ? null : await this.parts.adapter(core, window.workspace));
+  }
+
+  async #during<T>(window: Window, cancelled: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const task = new AbortController();
+    const tasks = this.#tasks.get(window) ?? new Set();
+    this.#tasks.set(window, tasks.add(task));
+    try {
+      return await work(AbortSignal.any([cancelled, task.signal]));
+    } finally {
+      tasks.delete(task);
+    }
+  }
+
+  #toolContext(window: Window, { stream, allowedCommands }: Params<typeof wire.chatRespond>, signal: AbortSignal): Omit<ToolContext, 'turn'> {
+    const { journal } = this.parts;
+    const { workspace } = window;
+    const folder = fileURLToPath(workspace);
+    const allowed = (): string[] => (journal.get(allowedKey(workspace)) as string[] | undefined) ?? [];
+    return {
+      folder,
+      signal,
+      readText: (path) => textOf(window, path),
+      async applyEdit({ turn, path, before, after }) {
+        const { applied, problem } = await window.ask(wire.editApply, { stream, turn, uri: pathToFileURL(path).href, before, after }, { signal, deadline: APPLY_SECONDS });
+        return applied ? null : (problem ?? 'The editor did not apply it.');
+      },
+      async confirm({ tool, title, detail, remember }) {
+        const { answer } = await window.ask(wire.toolConfirm, { stream, tool, title, detail, remember }, { signal, deadline: CONFIRM_SECONDS });
+        if (answer === 'always' && remember !== null) journal.set(allowedKey(workspace), [...new Set([...allowed(), remember])]);
+        return answer !== 'no';
+      },
+      isAllowed: (command) => isAllowed(command, [...allowedCommands, ...allowed()]),
+      terminal: (order) => this.#terminals.run({ ...order, signal }, (data) => window.notify(wire.terminalData, { stream, ...data })),
+      invokeEditor: (tool, input) => window.ask(wire.toolInvoke, { stream, tool, input }, { signal, deadline: INVOKE_SECONDS }),
+      task: { lastTests: null, editedFiles: new Set() },
+    };
+  }
+
+  #mayRecord(workspace: string, what: 'work' | 'chat'): boolean {
+    const { journal } = this.parts;
+    return journal.consent(workspace) === 'granted' && (what === 'work' || journal.consent(chatKey(workspace)) === 'granted');
+  }
+
+  #began(window: Window, made: { id: string; modality: Modality; action: AgentAction; trace: Trace; shownText: string }, place: Partial<Turn> = {}): void {
+    const now = this.parts.clock.now();
+    const { id, modality, action, trace, shownText } = made;
+    const uri = place.uri ?? '';
+    const turn: Turn = {
+      id, modality, action, ...trace, shownText,
+      session: window.session,
+      workspace: window.workspace,
+      role: 'main',
+      split: this.parts.splitOf(uri || action.task, now),
+      block: uri || action.task,
+      offeredAt: now,
+      uri,
+      languageId: '',
+      version: 0,
+      offset: 0,
+      promptMode: 'prefix',
+      before: '',
+      after: '',
+      ...place,
+    };
+    this.parts.intake.act(window.session, (actions) => {
+      actions.began(turn);
+      return [];
+    });
+    this.parts.changed(window.workspace);
+  }
+
+  #observed(window: Window, step: Step, observations: readonly Observation[]): void {
+    const edited = observations.some((one) => one.kind === 'result' && one.tool === 'edit_file' && !one.failed);
+    this.parts.intake.act(window.session, (actions) => actions.observed(step.id, observations, edited ? 'under review' : 'none', this.parts.clock.now()));
+    this.parts.changed(window.workspace);
+  }
+
+  /** The user's words are what follows the reply before them. */
+  #said(window: Window, { conversation, prompt, previous }: Params<typeof wire.chatRespond>): void {
+    const retry = this.#lastPrompts.get(conversation) === prompt;
+    this.#lastPrompts.set(conversation, prompt);
+    if (previous === null || !this.#mayRecord(window.workspace, 'chat')) return;
+    this.parts.intake.act(window.session, (actions) => actions.said(previous, prompt, retry, this.parts.clock.now()));
+  }
+}
+
+/** As the user sees it: what is typed and not saved counts. */
+async function textOf(window: Window, path: string): Promise<string | null> {
+  const open = window.openFiles().find(({ uri }) => uri.startsWith('file:') && fileURLToPath(uri) === path);
+  if (open !== undefined) return open.text;
+  try {
+    return await readFile(path, 'utf8');
+  } catch (thrown) {
+    if (['ENOENT', 'EISDIR', 'ENOTDIR'].includes((thrown as NodeJS.ErrnoException).code ?? '')) return null;
+    throw thrown;
+  }
+}
+
+function pathIn(workspace: string, uri: string): string {
+  return uri.startsWith('file:') ? relative(fileURLToPath(workspace), fileURLToPath(uri)).replaceAll('\\', '/') : uri;
+}
+
+const chatKey = (workspace: string): string => `${workspace}#chat`;
+const allowedKey = (workspace: string): string => `tools.allowed ${workspace}`;
