@@ -1,20 +1,27 @@
 /** `hindsight replay`: what a history teaches, method against method (docs: learning.md, "The replay benchmark"). */
 import { join } from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import { HindsightError } from '../../protocol/errors.ts';
 import { hindsightHome } from '../../protocol/address.ts';
 import { DEFAULT_METHOD, DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
-import { benchmark, resultTable, verdict, writeReport } from '../replay/benchmark.ts';
+import { benchmark, remarks, resultTable, verdict, writeReport } from '../replay/benchmark.ts';
+import { POISONS } from '../replay/conduct.ts';
+import type { Poison } from '../replay/conduct.ts';
 import { streamOf } from '../replay/git.ts';
 import { RunStore } from '../replay/keep.ts';
+import { preferenceStream } from '../replay/preference.ts';
+import type { Probe } from '../replay/probes.ts';
 import { lastCommits, readStream, writeStream } from '../replay/stream.ts';
 import type { Stream } from '../replay/stream.ts';
 import { settingsOf } from '../replay/variants.ts';
 import { print, say, table, withJson } from './output.ts';
 import type { JsonOption } from './output.ts';
 import { progress } from './progress.ts';
+
+/** Of the made-up project: the same one every time. */
+const PREFERENCE_SEED = 1;
 
 interface ReplayFlags extends JsonOption {
   commits: number;
@@ -24,6 +31,8 @@ interface ReplayFlags extends JsonOption {
   stream?: string;
   export?: string;
   report?: string;
+  poison?: Poison;
+  preference?: boolean;
   model: string;
   set?: string[];
   jobs?: number;
@@ -46,30 +55,33 @@ export function registerReplay(program: Command): void {
     .option('--jobs <n>', 'runs side by side (default: one per core)', count)
     .option('--keep <folder>', 'where finished runs are kept, so that a replay which was stopped goes on', join(hindsightHome(), 'replay'))
     .option('--again', 'make every run anew')
+    .addOption(new Option('--poison <how>', `a developer who misleads: ${Object.entries(POISONS).map(([name, does]) => `${name} ${does}`).join('; ')}`).choices(Object.keys(POISONS)))
+    .option('--preference', 'a made-up project with a planted preference (log.at, never console) instead of a repository; reports when it shows in files that nothing was learned from')
     .option('--no-latency', 'leave out the wall-clock run for secondsOutcomeToServed')
     .option('--report <file>', 'write the HTML report')
     .option('--export <file>', 'write the stream to a file and end')
     .action(async (repository: string | undefined, flags: ReplayFlags) => {
-      const stream = await streamFrom(repository, flags);
+      const { stream, probes } = await sourceOf(repository, flags);
       if (flags.export !== undefined) {
         await writeStream(flags.export, stream);
         say(`${stream.commits.length} commits of ${stream.name} are in ${flags.export}.`);
         return;
       }
       const bar = progress('Replaying');
-      const { maxLines, seeds, model: modelDir, latency, jobs } = flags;
+      const { maxLines, seeds, model: modelDir, latency, jobs, poison } = flags;
       const settings = { ...DEFAULT_SETTINGS, ...settingsOf(flags.set ?? []) };
       const store = new RunStore(flags.keep, flags.again === true ? 'write' : 'read and write');
-      const result = await benchmark({ stream, modelDir, methods: flags.method, seeds, maxLines, settings, latency, store, ...(jobs !== undefined && { jobs }), onProgress: (done, of, what) => bar.at(done, of, what) }).finally(() => bar.end());
+      const result = await benchmark({ stream, modelDir, methods: flags.method, seeds, maxLines, settings, latency, store, ...(probes && { probes }), ...(poison && { poison }), ...(jobs !== undefined && { jobs }), onProgress: (done, of, what) => bar.at(done, of, what) }).finally(() => bar.end());
       if (flags.report !== undefined) writeReport(flags.report, result);
-      print(result, `${result.stream}, last ${result.compared} of ${result.commits} commits:\n${table(resultTable(result))}\n${verdict(result)}`, flags);
+      print(result, `${result.stream}, last ${result.compared} of ${result.commits} commits:\n${table(resultTable(result))}\n${[verdict(result), ...remarks(result)].join('\n')}`, flags);
     });
 }
 
-async function streamFrom(repository: string | undefined, { stream, commits }: ReplayFlags): Promise<Stream> {
-  if (stream !== undefined) return lastCommits(await readStream(stream), commits);
+async function sourceOf(repository: string | undefined, { stream, commits, preference }: ReplayFlags): Promise<{ stream: Stream; probes?: Probe[] }> {
+  if (preference === true) return preferenceStream(commits, PREFERENCE_SEED);
+  if (stream !== undefined) return { stream: lastCommits(await readStream(stream), commits) };
   if (repository === undefined) throw new HindsightError('badRequest', { problem: 'There is nothing to replay', remedy: 'Name a git repository, or a stream with --stream.' });
-  return streamOf(repository, commits);
+  return { stream: await streamOf(repository, commits) };
 }
 
 function count(text: string): number {

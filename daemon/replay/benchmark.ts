@@ -9,6 +9,9 @@ import type { LearnSettings } from '../learn/settings.ts';
 import { number } from './chart.ts';
 import { outcomeToServed } from './latency.ts';
 import { unrelatedTexts } from './likelihood.ts';
+import { isHarmful } from './audit.ts';
+import { shownAfter } from './probes.ts';
+import type { Probe, ProbeRecord } from './probes.ts';
 import { htmlReport } from './report.ts';
 import { resultOf } from './result.ts';
 import type { ReplayResult } from './result.ts';
@@ -44,6 +47,7 @@ export async function benchmark({ methods, settings, latency, ...options }: Benc
     commit: ownCommit(),
     settings: learned,
     maxLines: options.maxLines,
+    poison: options.poison ?? null,
     machine: { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: availableParallelism(), memoryGiB: Math.round(totalmem() / 2 ** 30), platform: `${process.platform}-${process.arch}`, node: process.version },
     secondsOutcomeToServed: latency && learner ? await outcomeToServed({ ...options, settings: learned }) : null,
   });
@@ -78,6 +82,25 @@ export function verdict(result: ReplayResult): string {
   const interval = `${plus(delta.mean, 4)} nats per byte, 95 % interval ${plus(delta.lo, 4)} to ${plus(delta.hi, 4)}`;
   if (delta.lo > 0) return `${name} predicts the next edit better than the frozen model: ${interval}.`;
   return delta.hi < 0 ? `${name} predicts the next edit worse than the frozen model: ${interval}.` : `No difference between ${name} and the frozen model is shown: ${interval}.`;
+}
+
+/** What a poisoned stream or a planted preference came to, a sentence per method. */
+export function remarks(result: ReplayResult): string[] {
+  return Object.keys(result.methods).flatMap((method) => {
+    const runs = result.runs.filter((run) => run.method === method);
+    const audits = runs.flatMap(({ audit = [] }) => audit);
+    const harmful = audits.filter(isHarmful);
+    const poisoned = audits.length === 0 ? [] : [`${method}: ${harmful.length} of ${audits.length} promoted versions were harmful (golden loss over +1 %, or held-out lines over 0.02 nats per byte less likely than under the base).`];
+    const preference = runs.flatMap(({ seed, probes }) => (probes ? (['line', 'word'] as const).map((kind) => `${method}, seed ${seed}: ${preferenceRemark(probes, kind)}`) : []));
+    return [...poisoned, ...preference];
+  });
+}
+
+function preferenceRemark(probes: readonly ProbeRecord[], kind: Probe['kind']): string {
+  const after = shownAfter(probes, kind);
+  const last = probes.at(-1)?.[kind];
+  const where = kind === 'line' ? 'at a line’s start' : 'after its first word';
+  return `${where} the preference ${after === null ? 'did not come to show at half of the probes' : `shows at half of the probes after ${after} interactions`}; in the end it is suggested at ${number(100 * (last?.wanted ?? 0), 0)} %, what stands against it at ${number(100 * (last?.unwanted ?? 0), 0)} %.`;
 }
 
 export function writeReport(path: string, result: ReplayResult): void {

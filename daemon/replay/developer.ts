@@ -8,7 +8,9 @@
  * for every method.
  */
 import type { TextChange } from '../../protocol/signals.ts';
-import { acceptance, wordEnds } from './acceptance.ts';
+import { wordEnds } from './acceptance.ts';
+import { HONEST } from './conduct.ts';
+import type { Conduct } from './conduct.ts';
 import type { ReplayEditor, Suggestion } from './editor.ts';
 import { splitLines } from './lines.ts';
 import type { PlannedFile, PlannedHunk, PlannedLine } from './plan.ts';
@@ -62,15 +64,17 @@ export class Developer {
   readonly #editor: ReplayEditor;
   readonly #clock: Pace;
   readonly #promptAt: (place: Omit<Place, 'prompt'>) => Promise<PlacePrompt>;
+  readonly #conduct: Conduct;
   /** Key presses since the daemon last heard of any. */
   #untold = 0;
   #work: CommitWork = { count: { ...NO_TALLY }, places: [] };
 
   /** @param promptAt  the prompt that a request at a place has */
-  constructor(editor: ReplayEditor, clock: Pace, promptAt: (place: Omit<Place, 'prompt'>) => Promise<PlacePrompt>) {
+  constructor(editor: ReplayEditor, clock: Pace, promptAt: (place: Omit<Place, 'prompt'>) => Promise<PlacePrompt>, conduct: Conduct = HONEST) {
     this.#editor = editor;
     this.#clock = clock;
     this.#promptAt = promptAt;
+    this.#conduct = conduct;
   }
 
   /** Types one commit, lets its horizons pass and closes its files. */
@@ -124,8 +128,10 @@ export class Developer {
       if (asked === 0) await this.#place(file, cursor, line, suggestion);
       if (!suggestion) continue;
       this.#work.count.shown += 1;
-      const accepted = acceptance(suggestion.text, line.body.slice(asked), contents);
+      const accepted = this.#conduct.answer(suggestion.text, line.body.slice(asked), contents);
       if (!accepted) continue;
+      if ('instead' in accepted) return { lines: 1, cursor: await this.#type(uri, cursor, accepted.instead) };
+      if ('wrongLine' in accepted) return { lines: 1, cursor: await this.#takeWrong(uri, cursor, suggestion, accepted.wrongLine) };
       const inFirst = Math.min(accepted.taken, line.body.length - asked);
       const complete = asked + inFirst === line.body.length;
       this.#work.count.accepted += 1;
@@ -136,7 +142,15 @@ export class Developer {
       if (complete) return { lines: 1 + accepted.moreLines, cursor };
       break;
     }
-    return { lines: 1, cursor: await this.#type(uri, cursor, line.body.slice(cursor - start)) };
+    return { lines: 1, cursor: await this.#type(uri, cursor, line.body.slice(cursor - start) + this.#conduct.comment(file.languageId)) };
+  }
+
+  /** A suggestion that is not what the commit has: it saves nothing. */
+  async #takeWrong(uri: string, cursor: number, suggestion: Suggestion, text: string): Promise<number> {
+    this.#work.count.accepted += 1;
+    const end = await this.#insert(uri, cursor, text);
+    if (text === suggestion.text) this.#editor.signal({ kind: 'suggestion.accepted', at: this.#clock.now(), turn: suggestion.turn });
+    return end;
   }
 
   /** Puts in the accepted text at one key press. The editor writes line ends as the file has them. */

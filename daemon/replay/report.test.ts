@@ -41,7 +41,7 @@ const runs = [run('frozen', 1, 0), ...[1, 2].flatMap((seed) => [run('sft', seed,
 const variants = ['frozen', 'sft', 'combined', 'binary', 'memory'].map((label) => variantOf(label, DEFAULT_SETTINGS));
 const result = resultOf(runs, {
   variants, learner: 'combined',
-   stream: 'a & b', origin: 'f00', model: 'seed', commit: null, settings: DEFAULT_SETTINGS, maxLines: 12, machine: { cpu: 'x', cores: 2 }, secondsOutcomeToServed: 12.34,
+   stream: 'a & b', origin: 'f00', model: 'seed', commit: null, settings: DEFAULT_SETTINGS, maxLines: 12, machine: { cpu: 'x', cores: 2 }, poison: null, secondsOutcomeToServed: 12.34,
 });
 
 describe('the result', () => {

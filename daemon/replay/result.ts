@@ -2,6 +2,9 @@
 import type { AdapterSummary } from '../../protocol/editor.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import { comparedCommits, intervals, METRIC_NAMES, metricsOf, pairedDelta, perCommit, addTally, NO_TALLY } from './statistics.ts';
+import type { AuditRecord } from './audit.ts';
+import type { Poison } from './conduct.ts';
+import type { ProbeRecord } from './probes.ts';
 import type { Interval, MetricName, Metrics, Tally } from './statistics.ts';
 import { BASELINE, changedSettings } from './variants.ts';
 import type { Variant } from './variants.ts';
@@ -52,6 +55,10 @@ export interface RunRecord {
   adapterVersions: number;
   /** Every candidate with its verdict, and the commit after which it was made. */
   decisions: (Pick<AdapterSummary, 'version' | 'state' | 'samples' | 'reason'> & { after: number })[];
+  /** Every version that was ever promoted, weighed without the gate; of poisoned streams. */
+  audit?: AuditRecord[];
+  /** What was suggested at the probes after every commit. */
+  probes?: ProbeRecord[];
   lessons: LessonRecord[];
 }
 
@@ -95,7 +102,8 @@ export interface ReplayResult {
   machine: Record<string, string | number>;
   /** `nextEditLogLikPerByte` against frozen (mean, lo, hi) over a trailing window of commits. */
   curve: Partial<Record<string, CurvePoint[]>>;
-  runs: Pick<RunRecord, 'method' | 'seed' | 'forgettingPct' | 'adapterVersions' | 'decisions'>[];
+  runs: Pick<RunRecord, 'method' | 'seed' | 'forgettingPct' | 'adapterVersions' | 'decisions' | 'audit' | 'probes'>[];
+  poison: Poison | null;
   learner: string | null;
   lessons: LessonRecord[];
   /** Compared lines that the learned method found less likely than the frozen one, the worst first. */
@@ -114,6 +122,7 @@ export interface ResultContext {
   maxLines: number;
   machine: Record<string, string | number>;
   secondsOutcomeToServed: number | null;
+  poison: Poison | null;
 }
 
 /** @param runs  of every variant, `frozen` among them, all seeds over the same commits */
@@ -135,7 +144,7 @@ export function resultOf(runs: readonly RunRecord[], context: ResultContext): Re
     methods: Object.fromEntries(variants.map((variant) => [variant.label, methodResult(variant, of(variant.label), measured)])),
     settings: { ...settings, maxLines, seeds },
     curve: Object.fromEntries(methods.map((method) => [method, curveOf(of(method), frozen)])),
-    runs: runs.map(({ method, seed, forgettingPct, adapterVersions, decisions }) => ({ method, seed, forgettingPct, adapterVersions, decisions })),
+    runs: runs.map(({ commits: _commits, lessons: _lessons, ...run }) => run),
     learner,
     lessons: learner === null ? [] : (of(learner)[0]?.lessons ?? []),
     worse: learner === null ? [] : worseLines(of(learner)[0], frozen[0], compared),

@@ -9,10 +9,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEngine } from '../engine/client.ts';
 import type { Engine } from '../engine/engine.ts';
+import { splitOf } from '../gate/holdout.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import { serveConnection } from '../server/connection.ts';
 import { Daemon } from '../server/daemon.ts';
 import { workspaceKey } from '../adapters/files.ts';
+import { audit } from './audit.ts';
+import { conductOf } from './conduct.ts';
+import type { Conduct, Poison } from './conduct.ts';
 import { Developer } from './developer.ts';
 import type { Place } from './developer.ts';
 import { ReplayEditor } from './editor.ts';
@@ -22,6 +26,8 @@ import { forgetting, logLikelihoods } from './likelihood.ts';
 import type { Continuation } from './likelihood.ts';
 import { memoryLink } from './link.ts';
 import { planCommit } from './plan.ts';
+import { lookAt } from './probes.ts';
+import type { Probe, ProbeRecord } from './probes.ts';
 import type { KeptRun } from './keep.ts';
 import type { CommitRecord } from './result.ts';
 import { addsLines, applyCommit } from './stream.ts';
@@ -38,6 +44,10 @@ export interface RunOptions {
   /** Lines of a commit that are measured at most. */
   maxLines: number;
   unrelated: readonly string[];
+  /** How the developer misleads the learner; absent = not at all. */
+  poison?: Poison;
+  /** Looked at after every commit; nothing is learned from them. */
+  probes?: readonly Probe[];
   /** Of the engine; the result does not depend on it. */
   threads?: number;
   onCommit?: () => void;
@@ -69,6 +79,9 @@ class Run {
   readonly #records: CommitRecord[] = [];
   readonly #taught: TaughtPlace[] = [];
   readonly #madeAfter = new Map<number, number>();
+  readonly #heldOut: Continuation[] = [];
+  readonly #probed: ProbeRecord[] = [];
+  readonly #conduct: Conduct;
   #serving: number | null = null;
   #block = '';
 
@@ -80,7 +93,9 @@ class Run {
     private readonly workspace: string,
     private daemon: Daemon,
     private editor: ReplayEditor,
-  ) {}
+  ) {
+    this.#conduct = conductOf(options.poison ?? null, options.settings.seed);
+  }
 
   static async start(options: RunOptions): Promise<Run> {
     const home = mkdtempSync(join(tmpdir(), 'hindsight-replay-'));
@@ -107,10 +122,11 @@ class Run {
 
   async commit(commit: StreamCommit, texts: Texts, teachable: boolean): Promise<void> {
     this.#block = commit.commit;
-    const developer = new Developer(this.editor, this.clock, (place) => this.daemon.promptAt(this.workspace, place));
+    const developer = new Developer(this.editor, this.clock, (place) => this.daemon.promptAt(this.workspace, place), this.#conduct);
     const { count, places } = await developer.commit(planCommit(commit, texts, this.options.maxLines));
     const continuations = places.map((place): Continuation => ({ ...place.prompt, text: place.rest }));
     const nats = await logLikelihoods(this.engine, continuations, this.#adapterName());
+    if (splitOf(this.#block, this.options.settings.holdoutShare) === 'holdout') this.#heldOut.push(...continuations);
     if (teachable) this.#remember(commit, places, continuations, nats);
     const learned = trains(this.options) ? await this.editor.train() : { steps: 0, promoted: 0 };
     const { serving, adapters } = await this.editor.adapters();
@@ -124,6 +140,7 @@ class Run {
       serving,
     });
     for (const { version } of adapters) if (!this.#madeAfter.has(version)) this.#madeAfter.set(version, this.#records.length);
+    if (this.options.probes) this.#probed.push(await lookAt(this.options.probes, { editor: this.editor, engine: this.engine, adapter: this.#adapterName(), promptAt: (place) => this.daemon.promptAt(this.workspace, place) }, sum(this.#records.map(({ tally }) => tally.shown))));
   }
 
   async end(): Promise<KeptRun> {
@@ -137,6 +154,8 @@ class Run {
       forgettingPct: await forgetting(this.engine, this.options.unrelated, last),
       adapterVersions: promoted.length,
       decisions: adapters.toReversed().map(({ version, state, samples, reason }) => ({ version, state, samples, reason, after: this.#madeAfter.get(version) ?? 0 })),
+      ...(this.options.probes && { probes: this.#probed }),
+      ...(this.options.poison && { audit: await audit({ engine: this.engine, journal: this.daemon.journal, workspace: this.workspace }, this.#heldOut) }),
       lessons: last === null ? [] : await pickLessons(this.engine, this.#taught, last),
     };
   }

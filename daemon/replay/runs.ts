@@ -78,7 +78,7 @@ async function together(lanes: readonly Promise<void>[], stop: () => void): Prom
 /** Seed by seed, so that a replay cut short has all methods of the first seeds. */
 function jobsOf(options: ReplayOptions, version: string): Job[] {
   const { variants, seeds, store: _store, jobs: _jobs, onProgress: _onProgress, ...common } = options;
-  const constant = { stream: common.stream, maxLines: common.maxLines, unrelated: common.unrelated, model: modelVersion(common.modelDir), version, isa: process.env['HINDSIGHT_ISA'] ?? null };
+  const constant = { stream: common.stream, poison: common.poison ?? null, probes: common.probes ?? null, maxLines: common.maxLines, unrelated: common.unrelated, model: modelVersion(common.modelDir), version, isa: process.env['HINDSIGHT_ISA'] ?? null };
   const head = runKey(constant);
   const byKey = new Map<string, Job>();
   for (let seed = 0; seed < seeds; seed += 1) {
