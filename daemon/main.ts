@@ -12,6 +12,7 @@ import { registerReplay } from './commands/replay.ts';
 import { registerServe } from './commands/serve.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerStop } from './commands/stop.ts';
+import { registerVerdicts } from './commands/verdicts.ts';
 
 const hindsight = new Command('hindsight')
   .description('A coding agent trained on your machine by what you do next.')
@@ -29,6 +30,7 @@ registerJournal(hindsight);
 registerDoctor(hindsight);
 registerEngine(hindsight);
 registerBench(hindsight);
+registerVerdicts(hindsight);
 
 hindsight.parseAsync(process.argv).catch((thrown: unknown) => {
   process.stderr.write(`hindsight: ${toHindsightError(thrown).message}\n`);
