@@ -43,6 +43,7 @@ const CATALOGUE = {
   journalNewer: [-32080, 'The journal {path} was written by a newer Hindsight (schema {theirs}, this one knows {ours})', 'Update Hindsight, or set HINDSIGHT_HOME to another folder.'],
   journalCorrupt: [-32081, 'The journal {path} cannot be opened: {problem}', 'Move it away, or restore a copy; a new one is made at the next start.'],
   repositoryUnusable: [-32090, '{path} cannot be replayed: {problem}', 'Give a git repository with at least two commits that add lines.'],
+  recordingCorrupt: [-32092, 'The recording {path} cannot be read: {problem}', 'Give a folder of recorded sessions in the format workspaceRecording@1.0.'],
   streamCorrupt: [-32091, 'The stream {path} cannot be read: {problem}', 'Export it again with `hindsight replay REPO --export FILE`.'],
 } as const satisfies Record<string, readonly [number, string, string]>;
 

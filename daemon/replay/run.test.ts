@@ -6,14 +6,16 @@ import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type * as client from '../engine/client.ts';
 import type { Engine } from '../engine/engine.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
+import { Journal } from '../journal/journal.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { ReplayEditor } from './editor.ts';
+import { streamOfJournal } from './journalStream.ts';
 import { RunStore } from './keep.ts';
 import { resultOf } from './result.ts';
 import type { RunRecord } from './result.ts';
 import { replay } from './runs.ts';
 import type { ReplayOptions } from './runs.ts';
-import type { Stream } from './stream.ts';
+import type { Stream, StreamCommit } from './stream.ts';
 import { trains, variantOf } from './variants.ts';
 
 /** Token ids of everything that the real engine was asked to read, told before it is asked. */
@@ -151,5 +153,30 @@ describe('a replay', () => {
     const aliases = [...variants, variantOf('combined:lr=0.001', settings)];
     expect(await replay(options(2, { variants: aliases, store: new RunStore(dir), jobs: 1, onProgress: (_done, _of, what) => again.push(what) }))).toEqual([...whole, { ...whole.at(-1), method: 'combined:lr=0.001' }]);
     expect(again).toHaveLength(2);
+  }, 240_000);
+
+  it('can be made of a journal: the same lines again, with nothing in sight that was written later', async () => {
+    const made: Stream[] = [];
+    const close = Journal.prototype.close;
+    vi.spyOn(Journal.prototype, 'close').mockImplementation(function (this: Journal) {
+      made.push(streamOfJournal(this, 'home'));
+      close.call(this);
+    });
+    await replay(options(4, { variants: variantsOf('frozen') }));
+    vi.restoreAllMocks();
+    const [stream] = made;
+    if (!stream) throw new Error('no journal was closed');
+    expect(stream.commits.length).toBeGreaterThan(2);
+    const added = (commit: StreamCommit): string[] => commit.files.flatMap((file) => file.hunks.flatMap((hunk) => hunk.added.join('').match(MARKER) ?? []));
+    stream.commits.forEach((commit, at) => {
+      const later = new Set(stream.commits.slice(at + 1).flatMap(added));
+      for (const file of commit.files) {
+        const own = new Set(added({ ...commit, files: [file] }));
+        expect((file.base?.match(MARKER) ?? []).filter((word) => later.has(word) || own.has(word))).toEqual([]);
+      }
+    });
+    const [run] = await replay(options(4, { stream, variants: variantsOf('combined') }));
+    expect(run?.commits.length).toBe(stream.commits.length);
+    expect(run?.decisions.length).toBeGreaterThan(0);
   }, 240_000);
 });
