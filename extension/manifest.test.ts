@@ -38,7 +38,7 @@ describe('manifest', () => {
 
   it('lets no workspace decide what is run or where it is kept', () => {
     const properties = manifest.contributes.configuration.properties;
-    for (const name of ['hindsight.home', 'hindsight.daemonArguments']) {
+    for (const name of ['hindsight.home', 'hindsight.daemonArguments', 'hindsight.chat.endpoint', 'hindsight.chat.model', 'hindsight.tools.allowedCommands']) {
       expect(properties[name]?.scope).toBe('machine');
       expect(manifest.capabilities.untrustedWorkspaces.restrictedConfigurations).toContain(name);
     }

@@ -11,6 +11,22 @@ export function windowSettings(): WindowSettings {
   return { home: settings.get<string>('home', ''), daemonArguments: settings.get<string[]>('daemonArguments', []) };
 }
 
+export interface ChatSettings {
+  readonly endpoint: string;
+  readonly model: string;
+  readonly allowedCommands: readonly string[];
+}
+
+/** Of the machine: a workspace can set none of them. */
+export function chatSettings(): ChatSettings {
+  const settings = vscode.workspace.getConfiguration('hindsight');
+  return {
+    endpoint: settings.get<string>('chat.endpoint', ''),
+    model: settings.get<string>('chat.model', ''),
+    allowedCommands: settings.get<string[]>('tools.allowedCommands', []),
+  };
+}
+
 export function completionsEnabled(document: vscode.TextDocument): boolean {
   return vscode.workspace.getConfiguration('hindsight', document).get<boolean>('completions.enabled', true);
 }

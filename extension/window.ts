@@ -17,6 +17,7 @@ import { recordBranches } from './signals/branches.ts';
 import { openDocuments, recordDocuments } from './signals/documents.ts';
 import type { Publish } from './signals/outbox.ts';
 import { Recorder } from './signals/recorder.ts';
+import { AgentWindow } from './agentWindow.ts';
 import { registerWindowCommands } from './views/commands.ts';
 import { LearningView } from './views/learning.ts';
 import { StatusBar } from './views/statusBar.ts';
@@ -32,6 +33,7 @@ export class HindsightWindow {
   readonly #connection: DaemonConnection;
   readonly #consent: Consent;
   readonly #learning: LearningView;
+  readonly #agent: AgentWindow;
   readonly #subscriptions: vscode.Disposable[] = [];
   /** The daemon of the present connection has confirmed the owner's choice. */
   #confirmed = false;
@@ -46,6 +48,18 @@ export class HindsightWindow {
     this.#connection = this.#makeConnection();
     this.#consent = this.#makeConsent();
     this.#learning = new LearningView(this.#connection, this.#workspace);
+    this.#agent = new AgentWindow({
+      context,
+      folder,
+      connection: this.#connection,
+      consent: () => this.#consent.state,
+      record: (signal) => {
+        if (!this.#recorder.isRecording) return;
+        this.#recorder.record(signal);
+        void this.#recorder.flush();
+      },
+      log: (line) => this.log.info(line),
+    });
   }
 
   async open(): Promise<void> {
@@ -64,12 +78,15 @@ export class HindsightWindow {
         learning: this.#learning,
         statusBar: this.#statusBar,
         refreshStatus: () => this.#refreshStatus(),
+        others: this.#agent.actions,
       }),
+      this.#agent,
       this.#connection.onConnected((greeting) => void this.#connected(greeting).catch((error: unknown) => this.log.error(String(error)))),
       this.#connection.onDisconnected(() => this.#disconnected()),
     );
     await vscode.commands.executeCommand('setContext', 'hindsight.open', true);
     await this.#consent.start();
+    await this.#agent.open();
     this.#connection.start();
     this.#subscriptions.push(await recordBranches(this.folder, this.#recorder, this.log));
   }
@@ -85,6 +102,7 @@ export class HindsightWindow {
     if ((await this.#confirmConsent()) === 'granted') await this.#recorder.connected(this.#publish, greeting);
     this.#confirmed = true;
     await this.#refreshStatus();
+    void this.#agent.connected().catch((error: unknown) => this.log.error(String(error)));
     await this.#consent.askOnce();
   }
 
@@ -115,6 +133,7 @@ export class HindsightWindow {
   }
 
   #listen(link: Link): void {
+    this.#agent.listen(link);
     on(link, statusChanged, ({ workspace, status }) => {
       if (workspace === this.#workspace) this.#statusBar.setStatus(status);
     });

@@ -13,7 +13,13 @@ import { count } from './statusText.ts';
 /** Training on everything that waits can take long on a small machine. */
 const LEARN_NOW_SECONDS = 1800;
 
+/** Commands of other parts of the window, by their names. */
+export type OtherActions = Readonly<Record<Exclude<keyof typeof COMMANDS, OwnCommand | 'showLog' | 'answerTool'>, (...args: unknown[]) => Promise<unknown>>>;
+
+type OwnCommand = 'showMenu' | 'showLearning' | 'learnNow' | 'pauseLearning' | 'resumeLearning' | 'rollBack' | 'chooseLearning';
+
 export interface CommandPlace {
+  readonly others: OtherActions;
   readonly workspace: string;
   readonly connection: DaemonConnection;
   readonly consent: Consent;
@@ -24,7 +30,8 @@ export interface CommandPlace {
 
 export function registerWindowCommands(place: CommandPlace): vscode.Disposable {
   const { connection, workspace } = place;
-  const actions: Record<Exclude<keyof typeof COMMANDS, 'showLog'>, () => Promise<unknown>> = {
+  const actions: Record<OwnCommand, (...args: unknown[]) => Promise<unknown>> & OtherActions = {
+    ...place.others,
     showMenu: () => showMenu(place.statusBar.status),
     showLearning: () => place.learning.show(),
     learnNow: () => learnNow(place),
@@ -34,7 +41,7 @@ export function registerWindowCommands(place: CommandPlace): vscode.Disposable {
     chooseLearning: () => place.consent.choose(),
   };
   return vscode.Disposable.from(
-    ...Object.entries(actions).map(([name, action]) => vscode.commands.registerCommand(COMMANDS[name as keyof typeof actions], () => answering(action))),
+    ...Object.entries(actions).map(([name, action]) => vscode.commands.registerCommand(COMMANDS[name as keyof typeof actions], (...args: unknown[]) => answering(() => action(...args)))),
   );
 }
 

@@ -1,0 +1,92 @@
+// The agent's part of a window: edits under review, the chat participant, the model in the picker, its terminal and its buttons.
+import * as vscode from 'vscode';
+import { allowedForget, chatConsent, terminalInput } from '../protocol/agent.ts';
+import type { ConsentState } from '../protocol/editor.ts';
+import type { Signal } from '../protocol/signals.ts';
+import { notify, type Link } from '../protocol/transport.ts';
+import { Confirmations } from './chat/confirm.ts';
+import { chosenEndpoint, setEndpointKey } from './chat/endpoint.ts';
+import { ModelProvider } from './chat/modelProvider.ts';
+import { registerParticipant } from './chat/participant.ts';
+import { ratingActions } from './chat/ratings.ts';
+import { OpenRequests } from './chat/requests.ts';
+import { MirrorTerminal } from './chat/terminals.ts';
+import type { DaemonConnection } from './connection/connection.ts';
+import { HunkLenses, reviewActions } from './review/commands.ts';
+import { editSelection } from './review/editCommand.ts';
+import { Reviews } from './review/reviews.ts';
+import type { OtherActions } from './views/commands.ts';
+
+export interface AgentPlace {
+  readonly context: vscode.ExtensionContext;
+  readonly folder: vscode.WorkspaceFolder;
+  readonly connection: DaemonConnection;
+  readonly consent: () => ConsentState;
+  readonly record: (signal: Signal) => void;
+  readonly log: (line: string) => void;
+}
+
+export class AgentWindow implements vscode.Disposable {
+  readonly actions: OtherActions;
+  readonly #requests = new OpenRequests();
+  readonly #reviews: Reviews;
+  readonly #terminal: MirrorTerminal;
+  readonly #models: ModelProvider;
+  readonly #subscriptions: vscode.Disposable[];
+  #link: Link | undefined;
+
+  constructor(private readonly place: AgentPlace) {
+    const { context, folder, connection, record, log } = place;
+    const endpoint = (): ReturnType<typeof chosenEndpoint> => chosenEndpoint(context.secrets);
+    this.#reviews = new Reviews({ folder, storage: (context.storageUri ?? context.globalStorageUri).fsPath, record, log });
+    this.#terminal = new MirrorTerminal((terminal, keys) => {
+      if (this.#link !== undefined) void notify(this.#link, terminalInput, { terminal, keys }).catch((error: unknown) => log(String(error)));
+    });
+    this.#models = new ModelProvider({ connection, requests: this.#requests, endpoint });
+    const confirmations = new Confirmations();
+    const chat = { folder, connection, endpoint, confirmations, reviews: this.#reviews, requests: this.#requests, terminal: this.#terminal, consent: place.consent };
+    this.#subscriptions = [
+      this.#reviews,
+      this.#terminal,
+      this.#models,
+      confirmations,
+      new HunkLenses(this.#reviews, folder),
+      registerParticipant(chat),
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (event.affectsConfiguration('hindsight.chat')) void this.connected().catch((error: unknown) => log(String(error)));
+      }),
+    ];
+    this.actions = {
+      ...reviewActions(this.#reviews),
+      ...ratingActions(record),
+      edit: () => editSelection({ connection, endpoint, reviews: this.#reviews, onText: (stream, edit) => this.#requests.open(stream, { edit }) }),
+      setEndpointKey: () => setEndpointKey(context.secrets),
+      forgetAllowed: () => connection.request(allowedForget, { workspace: folder.uri.toString() }),
+      chatConsentYes: () => this.#chooseChat('granted'),
+      chatConsentNo: () => this.#chooseChat('refused'),
+    };
+  }
+
+  async open(): Promise<void> {
+    await this.#reviews.restore();
+  }
+
+  /** Handlers of a new connection. */
+  listen(link: Link): void {
+    this.#link = link;
+    this.#requests.listen(link);
+  }
+
+  async connected(): Promise<void> {
+    await this.#models.refresh();
+  }
+
+  dispose(): void {
+    for (const each of this.#subscriptions) each.dispose();
+  }
+
+  async #chooseChat(state: 'granted' | 'refused'): Promise<void> {
+    await this.place.connection.request(chatConsent, { workspace: this.place.folder.uri.toString(), state });
+    vscode.window.setStatusBarMessage(state === 'granted' ? vscode.l10n.t('$(check) Hindsight learns from conversations in this workspace.') : vscode.l10n.t('Hindsight does not record conversations in this workspace.'), 5000);
+  }
+}
