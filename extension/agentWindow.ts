@@ -62,8 +62,7 @@ export class AgentWindow implements vscode.Disposable {
       edit: () => editSelection({ connection, endpoint, reviews: this.#reviews, onText: (stream, edit) => this.#requests.open(stream, { edit }) }),
       setEndpointKey: () => setEndpointKey(context.secrets),
       forgetAllowed: () => connection.request(allowedForget, { workspace: folder.uri.toString() }),
-      chatConsentYes: () => this.#chooseChat('granted'),
-      chatConsentNo: () => this.#chooseChat('refused'),
+      chooseChatLearning: () => this.#chooseChat(),
     };
   }
 
@@ -85,8 +84,15 @@ export class AgentWindow implements vscode.Disposable {
     for (const each of this.#subscriptions) each.dispose();
   }
 
-  async #chooseChat(state: 'granted' | 'refused'): Promise<void> {
-    await this.place.connection.request(chatConsent, { workspace: this.place.folder.uri.toString(), state });
+  /** A class of consent of its own: what is said is another matter than what is done to files. */
+  async #chooseChat(): Promise<void> {
+    const workspace = this.place.folder.uri.toString();
+    if (this.place.consent() !== 'granted') return void vscode.window.showInformationMessage(vscode.l10n.t('Hindsight does not learn from this workspace at all. Choose that first.'));
+    const yes = vscode.l10n.t('Learn from conversations');
+    const no = vscode.l10n.t('Do not record them');
+    const picked = await vscode.window.showQuickPick([yes, no], { title: vscode.l10n.t('May Hindsight learn from conversations in this workspace?'), placeHolder: vscode.l10n.t('What you ask, what it answers and what its tools find are recorded, on this machine only') });
+    if (picked === undefined) return;
+    const { state } = await this.place.connection.request(chatConsent, { workspace, state: picked === yes ? 'granted' : 'refused' });
     vscode.window.setStatusBarMessage(state === 'granted' ? vscode.l10n.t('$(check) Hindsight learns from conversations in this workspace.') : vscode.l10n.t('Hindsight does not record conversations in this workspace.'), 5000);
   }
 }

@@ -110,7 +110,7 @@ describe('a task with tools', () => {
     expect(text).toContain('I run the tests first.');
     expect(text).toContain('it adds now.');
     expect(readFileSync(join(folder, 'sum.js'), 'utf8')).toContain('a + b');
-    expect(tools).toEqual(['Run the tests: done', 'Read sum.js: done', 'Edit sum.js: done', 'Run the tests: done']);
+    expect(tools).toEqual(['Run the tests: 0 passed, 1 failed: done', 'Read sum.js: done', 'Edit sum.js: done', 'Run the tests: 1 passed, 0 failed: done']);
     expect(endpoint?.requests[0]?.authorization).toBe('Bearer k-123');
     expect(asked.map((one) => one.tool)).toEqual(['run_command', 'run_command']);
     const all = turns();

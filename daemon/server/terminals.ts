@@ -55,5 +55,5 @@ export class Terminals {
 
 function endOf({ ended, exitCode, durationMs }: TerminalOutcome): string {
   const how = ended === 'itself' ? `exit code ${exitCode}` : ended === 'deadline' ? 'ended at its deadline' : 'stopped';
-  return `${how}, ${(durationMs / 1000).toFixed(1)} s`;
+  return `${how}, ${durationMs < 1000 ? `${durationMs} ms` : `${(durationMs / 1000).toFixed(1)} s`}`;
 }

@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import * as vscode from 'vscode';
 import { agentModel, chatComplete, type Endpoint } from '../../protocol/agent.ts';
-import type { Params } from '../../protocol/message.ts';
+import { toHindsightError } from '../../protocol/errors.ts';
+import type { Params, Result } from '../../protocol/message.ts';
 import type { DaemonConnection } from '../connection/connection.ts';
 import type { OpenRequests } from './requests.ts';
 
@@ -31,15 +32,19 @@ export class ModelProvider implements vscode.LanguageModelChatProvider, vscode.D
     await vscode.lm.selectChatModels({ vendor: VENDOR });
   }
 
+  /** There is always one: without any model the editor would not let the participant say what is missing. */
   async provideLanguageModelChatInformation(): Promise<vscode.LanguageModelChatInformation[]> {
+    const { name, maxInputTokens, maxOutputTokens, problem } = await this.#answering();
+    const tooltip = problem ?? vscode.l10n.t('Learns from what you do next, on this machine.');
+    return [{ id: 'hindsight', name: name === null ? 'Hindsight' : `Hindsight (${name})`, family: name ?? 'hindsight', version: '1', maxInputTokens: maxInputTokens || 1024, maxOutputTokens: maxOutputTokens || 1024, tooltip, capabilities: { toolCalling: true } }];
+  }
+
+  async #answering(): Promise<Result<typeof agentModel>> {
     try {
       const endpoint = await this.place.endpoint();
-      const { name, maxInputTokens, maxOutputTokens } = await this.place.connection.request(agentModel, endpoint === undefined ? {} : { endpoint });
-      if (name === null) return [];
-      return [{ id: 'hindsight', name: `Hindsight (${name})`, family: name, version: '1', maxInputTokens, maxOutputTokens, tooltip: 'Learns from what you do next, on this machine.', capabilities: { toolCalling: true } }];
-    } catch {
-      // No daemon, no model; the status bar says why.
-      return [];
+      return await this.place.connection.request(agentModel, endpoint === undefined ? {} : { endpoint });
+    } catch (error) {
+      return { name: null, maxInputTokens: 0, maxOutputTokens: 0, problem: toHindsightError(error).message };
     }
   }
 

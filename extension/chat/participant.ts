@@ -128,7 +128,8 @@ function show(stream: vscode.ChatResponseStream, piece: ChatPiece): void {
   if (piece.kind === 'text') return stream.markdown(piece.text);
   const title = piece.title.replace(/\s+/g, ' ').slice(0, 120);
   if (piece.state === 'running') return stream.progress(title);
-  const sign = piece.state === 'done' ? '✓' : piece.state === 'failed' ? '✗' : '⊘';
+  // Done is not right: a command that was run may have failed.
+  const sign = piece.state === 'done' ? '•' : piece.state === 'failed' ? '✗' : '⊘';
   stream.markdown(`\n\n${sign} ${code(title)}\n\n`);
 }
 
@@ -141,8 +142,8 @@ function code(text: string): string {
 async function offerReview(place: ChatPlace, stream: vscode.ChatResponseStream, edited: ReadonlySet<string>): Promise<void> {
   const hunks = [...edited].reduce((sum, uri) => sum + place.reviews.hunks(vscode.Uri.parse(uri)).length, 0);
   if (hunks === 0) return;
-  stream.markdown(`\n\n${vscode.l10n.t('{0} to review.', count(hunks, 'change'))}\n`);
-  stream.button({ title: vscode.l10n.t('Review'), command: COMMANDS.nextHunk });
+  // No text after the reply: the editor folds away all but the last of it, and the reply would be in the fold.
+  stream.button({ title: vscode.l10n.t('Review {0}', count(hunks, 'change')), command: COMMANDS.nextHunk });
   stream.button({ title: vscode.l10n.t('Keep all'), command: COMMANDS.keepAll });
   stream.button({ title: vscode.l10n.t('Revert all'), command: COMMANDS.revertAll });
 }
@@ -158,9 +159,7 @@ async function closing(place: ChatPlace, stream: vscode.ChatResponseStream, { tu
   if (place.consent() !== 'granted') return;
   const { state } = await place.connection.request(chatConsent, { workspace: place.folder.uri.toString() });
   if (state !== 'unknown') return;
-  stream.markdown(`\n\n${vscode.l10n.t('This conversation was not recorded. May Hindsight learn from conversations in this workspace? They stay on this machine.')}\n`);
-  stream.button({ title: vscode.l10n.t('Learn from conversations'), command: COMMANDS.chatConsentYes });
-  stream.button({ title: vscode.l10n.t('Do not'), command: COMMANDS.chatConsentNo });
+  stream.button({ title: vscode.l10n.t('Not recorded. Learn from conversations?'), command: COMMANDS.chooseChatLearning });
 }
 
 async function showLearned(place: ChatPlace, stream: vscode.ChatResponseStream): Promise<vscode.ChatResult> {

@@ -16,6 +16,7 @@ export class MirrorTerminal implements vscode.Disposable {
   #early = '';
   /** The daemon's terminal that runs now, or ran last. */
   #current = '';
+  #inLine = false;
   readonly #closed = vscode.window.onDidCloseTerminal((terminal) => {
     if (terminal === this.#terminal) this.#terminal = this.#write = undefined;
   });
@@ -26,7 +27,13 @@ export class MirrorTerminal implements vscode.Disposable {
     if (this.#terminal === undefined) this.#open();
     const begins = terminal !== this.#current;
     this.#current = terminal;
-    this.#print((begins ? `\x1b[1m$ ${command.replace(/\r?\n/g, '\r\n> ')}\x1b[0m\r\n` : '') + data + (ended === null ? '' : `\r\n\x1b[2m${ended}\x1b[0m\r\n`));
+    if (begins) this.#print(`\x1b[1m$ ${command.replace(/\r?\n/g, '\r\n> ')}\x1b[0m\r\n`);
+    if (data !== '') {
+      this.#print(data);
+      this.#inLine = !data.endsWith('\n');
+    }
+    if (ended !== null) this.#print(`${this.#inLine ? '\r\n' : ''}\x1b[0;2m${ended}\x1b[0m\r\n\r\n`);
+    if (ended !== null) this.#inLine = false;
     // Seen, not stolen: the keys stay where they are.
     if (begins) this.#terminal?.show(true);
   }

@@ -1,4 +1,5 @@
 // What `npm run test:editor` runs, in this order.
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runToEnd } from './commandLine.ts';
@@ -40,7 +41,30 @@ export const JOURNEYS: readonly Journey[] = [
     ],
     cleanUp: endDaemon,
   },
+  {
+    name: 'agent',
+    extension: '.',
+    settings: { 'chat.disableAIFeatures': false, 'editor.minimap.enabled': false },
+    arrange: async (place) => {
+      await buildExtension(place);
+      await makeProject(place.workspace);
+    },
+    env: ownDaemon,
+    launches: [{ suite: 'agent', timeoutMs: 600_000 }],
+    cleanUp: endDaemon,
+  },
 ];
+
+/** A small project with a failing test, for the agent to work in. */
+async function makeProject(folder: string): Promise<void> {
+  await writeFile(path.join(folder, 'package.json'), JSON.stringify({ name: 'cart', type: 'module', scripts: { test: 'node --test' } }, null, 2));
+  await writeFile(path.join(folder, 'total.js'), 'export function total(prices) {\n  let sum = 0;\n  for (const price of prices) sum -= price;\n  return sum;\n}\n');
+  await writeFile(
+    path.join(folder, 'total.test.js'),
+    "import test from 'node:test';\nimport assert from 'node:assert/strict';\nimport { total } from './total.js';\n\ntest('adds the prices', () => assert.equal(total([2, 3]), 5));\n",
+  );
+  await runToEnd('git', ['init', '-q'], { cwd: folder });
+}
 
 async function daemonPid(place: JourneyPlace): Promise<number> {
   return (await new HindsightCli(place.root, homeOf(place)).status(pathToFileURL(place.workspace).href)).daemon.pid;

@@ -18,11 +18,10 @@ export const COMMANDS = {
   nextHunk: 'hindsight.nextHunk',
   restoreCheckpoint: 'hindsight.restoreCheckpoint',
   setEndpointKey: 'hindsight.setEndpointKey',
+  chooseChatLearning: 'hindsight.chooseChatLearning',
   forgetAllowed: 'hindsight.forgetAllowed',
   // Of buttons only; the palette does not show them.
   answerTool: 'hindsight.answerTool',
-  chatConsentYes: 'hindsight.chatConsentYes',
-  chatConsentNo: 'hindsight.chatConsentNo',
   rateHelpful: 'hindsight.rateHelpful',
   rateWrong: 'hindsight.rateWrong',
   rateCorrect: 'hindsight.rateCorrect',

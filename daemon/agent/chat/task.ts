@@ -68,7 +68,7 @@ async function runCalls(calls: readonly ToolCall[], task: Task, context: ToolCon
     const title = toolbox.title(call);
     onTool(call, title, 'running');
     const ran = await toolbox.run(call, context);
-    onTool(call, title, ran.state);
+    onTool(call, ran.summary === '' ? title : `${title}: ${ran.summary}`, ran.state);
     observations.push(...ran.observations);
     task.messages.push({ role: 'tool', content: ran.text, callId: call.id });
   }

@@ -21,10 +21,10 @@ export interface Runner {
 }
 
 const RUNNERS: Readonly<Record<RunnerName, Runner>> = {
-  vitest: { command: (files, report) => words('npx vitest run', files, '--reporter=json', `--outputFile=${report}`), writes: 'report', parse: parseJestJson },
+  vitest: { command: (files, report) => words('npx vitest run', files, '--reporter=default --reporter=json', `--outputFile.json=${report}`), writes: 'report', parse: parseJestJson },
   jest: { command: (files, report) => words('npx jest', files, '--json', `--outputFile=${report}`), writes: 'report', parse: parseJestJson },
   mocha: { command: (files, report) => words('npx mocha', files, '--reporter=json', `--reporter-option=output=${report}`), writes: 'report', parse: parseMochaJson },
-  node: { command: (files, report) => words('node --test --test-reporter=tap', `--test-reporter-destination=${report}`, files), writes: 'report', parse: parseTap },
+  node: { command: (files, report) => words('node --test --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap', `--test-reporter-destination=${report}`, files), writes: 'report', parse: parseTap },
   pytest: { command: (files, report) => words('python3 -m pytest -q', files, `--junit-xml=${report}`), writes: 'report', parse: parseJUnit },
   go: { command: (files) => words('go test -json', files === '' ? './...' : files), writes: 'output', parse: parseGoJson },
   cargo: { command: (files) => words('cargo test --no-fail-fast', files === '' ? '' : `-- ${files}`), writes: 'output', parse: parseCargo },

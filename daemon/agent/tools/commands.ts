@@ -26,7 +26,8 @@ export const runCommandTool = tool({
   async run({ command, seconds = TERMINAL_LIMITS.deadlineMs / 1000 }, context) {
     if (!(await permitted(command, command, context))) return refused('run_command', command);
     const outcome = await context.terminal({ command, cwd: context.folder, deadlineMs: seconds * 1000 });
-    return { text: describeOutcome(outcome, seconds), failed: outcome.ended !== 'itself', observations: [terminalObservation(command, outcome)] };
+    const summary = outcome.ended === 'itself' ? `exit code ${outcome.exitCode}` : outcome.ended === 'deadline' ? `ended after ${seconds} s` : 'stopped';
+    return { text: describeOutcome(outcome, seconds), summary, failed: outcome.ended !== 'itself', observations: [terminalObservation(command, outcome)] };
   },
 });
 
@@ -58,7 +59,7 @@ function testResult(run: TestRun, context: ToolContext): ToolResult {
   context.task.lastTests = report;
   const testsEdited = [...context.task.editedFiles].filter(isTestFile);
   const tests: Observation = { kind: 'tests', command, passed, failed: failing, errors, ...changes, testsEdited };
-  return { text: describeReport(report), failed: false, observations: [terminal, tests] };
+  return { text: describeReport(report), summary: `${passed} passed, ${failing + errors} failed`, failed: false, observations: [terminal, tests] };
 }
 
 /** @param remember what "always" allows from now on */

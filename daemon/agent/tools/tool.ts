@@ -8,6 +8,8 @@ export interface ToolResult {
   /** For the model to read. */
   text: string;
   failed: boolean;
+  /** For the user, after the title: how it ended. */
+  summary?: string;
   /** What is kept of it as the action's next state; `result` where none is given. */
   observations?: Observation[];
 }

@@ -28,6 +28,7 @@ export interface Ran {
   /** For the model. */
   text: string;
   observations: Observation[];
+  summary: string;
   state: 'done' | 'failed' | 'refused';
 }
 
@@ -61,7 +62,7 @@ export class Toolbox {
     const text = result.text.length <= RESULT_CHARS ? result.text : `${result.text.slice(0, RESULT_CHARS)}\n[cut]`;
     const observations = result.observations ?? [{ kind: 'result', tool: call.tool, text, failed: result.failed }];
     const refused = observations.some((one) => one.kind === 'terminal' && one.ended === 'refused');
-    return { text, observations, state: refused ? 'refused' : result.failed ? 'failed' : 'done' };
+    return { text, observations, summary: result.summary ?? '', state: refused ? 'refused' : result.failed ? 'failed' : 'done' };
   }
 
   async #result(call: ToolCall, context: ToolContext): Promise<ToolResult> {
