@@ -14,6 +14,7 @@ import { observe, readBaselines, writeBaselines } from '../learn/baseline.ts';
 import { route } from '../learn/routing.ts';
 import { METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
+import type { Retraction } from '../privacy/signals.ts';
 import { completionVerdict } from '../reward/completion.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { Signal } from '../../protocol/signals.ts';
@@ -82,6 +83,12 @@ export class Intake {
       return closed;
     });
     return this.journal.acknowledged(session);
+  }
+
+  /** What was typed turned out to be a secret: it leaves the disk, and capture's memory with it. */
+  retract(session: string, retractions: readonly Retraction[]): void {
+    for (const retraction of retractions) this.journal.retract({ session, ...retraction });
+    if (retractions.length > 0) this.#live.delete(session);
   }
 
   /** Stores an answer of the agent before the editor gets it.

@@ -10,6 +10,15 @@ export interface ForgetScope {
   workspace?: string;
 }
 
+/** Signals [from, to) of one document in one session, and its turns that were offered from `since` on. */
+export interface Stretch {
+  session: string;
+  uri: string;
+  from: number;
+  to: number;
+  since: number;
+}
+
 export interface Forgotten {
   signals: number;
   turns: number;
@@ -34,6 +43,17 @@ export function forget(database: Database, path: string, scope: ForgetScope, tra
   });
   scour(database, path);
   return forgotten;
+}
+
+/** Takes back what was stored of a secret while it was being typed. */
+export function retract(database: Database, path: string, { session, uri, from, to, since }: Stretch, transaction: (work: () => void) => void): void {
+  transaction(() => {
+    const run = (sql: string, ...values: Value[]): number => database.prepare(sql).run(...values).changes;
+    const signals = run('delete from signal where session = ? and uri = ? and seq >= ? and seq < ?', session, uri, from, to);
+    run('update session set forgotten = forgotten + ? where id = ?', signals, session);
+    run('delete from turn where session = ? and uri = ? and (open = 1 or offered_at >= ?)', session, uri, since);
+  });
+  scour(database, path);
 }
 
 function conditions(scope: ForgetScope): { signals: string; turns: string; value: string } {

@@ -8,8 +8,8 @@ import { HindsightError } from '../../protocol/errors.ts';
 import type { Signal } from '../../protocol/signals.ts';
 import { openDatabase } from './database.ts';
 import type { Database, Row, Value } from './database.ts';
-import { forget } from './forget.ts';
-import type { ForgetScope, Forgotten } from './forget.ts';
+import { forget, retract } from './forget.ts';
+import type { ForgetScope, Forgotten, Stretch } from './forget.ts';
 import type { AdapterRecord, Hint, NextState, Sample, SampleState, Step, Turn, Verdict } from './records.ts';
 import { adapterOf, assignments, sampleOf, stepOf } from './rows.ts';
 import { journalStats, pipeCounts } from './stats.ts';
@@ -353,6 +353,11 @@ export class Journal {
   /** Takes a session, a file or a workspace out of the journal and its files for good. */
   forget(scope: ForgetScope): Forgotten {
     return forget(this.database, this.path, scope, (work) => this.transaction(work));
+  }
+
+  /** Takes a stretch of a document's signals and turns out of the journal and its files. */
+  retract(stretch: Stretch): void {
+    retract(this.database, this.path, stretch, (work) => this.transaction(work));
   }
 
   /** What does not add up, as sentences; empty = all is accounted for. */

@@ -15,6 +15,7 @@ import type { NotificationMessage } from '../../protocol/message.ts';
 import { signalPublish } from '../../protocol/signals.ts';
 import { abortSignal, call, handle, notify, on, responseError } from '../../protocol/transport.ts';
 import type { Link } from '../../protocol/transport.ts';
+import { SignalScrubber } from '../privacy/signals.ts';
 import { VERSION } from '../version.ts';
 import * as agent from '../../protocol/agent.ts';
 import type { Daemon } from './daemon.ts';
@@ -46,6 +47,7 @@ export function serveConnection(daemon: Daemon, link: MessageConnection): void {
     }
   });
   connection.languages.inlineCompletion.on((params, token) => inlineCompletion(daemon, greeted(), documents, params, token));
+  bindSignals(daemon, link, greeted, documents);
   bindMessages(daemon, link, greeted);
 
   const leave = (): void => {
@@ -113,12 +115,23 @@ async function inlineCompletion(daemon: Daemon, window: Window, documents: TextD
   return [{ insertText: turn.shownText, range, command: { title: 'Accepted', command: editor.ACCEPTED_COMMAND, arguments: [turn.id] } }];
 }
 
-function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
-  bindAgent(daemon, link, greeted);
+/** Batches are scrubbed and stored one after another, as they came. */
+function bindSignals(daemon: Daemon, link: Link, greeted: () => Window, documents: TextDocuments<TextDocument>): void {
+  const scrubber = new SignalScrubber((uri) => documents.get(uri)?.getText());
+  let tail: Promise<unknown> = Promise.resolve();
   handle(link, signalPublish, ({ session, first, signals }) => {
     const { workspace } = greeted();
-    return { acknowledged: daemon.publish({ session, workspace, first, signals }) };
+    const stored = tail.then(async () => {
+      const clean = await scrubber.scrub(first, signals);
+      return { acknowledged: daemon.publish({ session, workspace, first, signals: clean.signals }, clean.retractions) };
+    });
+    tail = stored.catch(() => undefined);
+    return stored;
   });
+}
+
+function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
+  bindAgent(daemon, link, greeted);
   handle(link, editor.consentGet, ({ workspace }) => ({ state: daemon.journal.consent(workspace) }));
   handle(link, editor.consentSet, ({ workspace, state }) => ({ state: daemon.setConsent(workspace, state) }));
   handle(link, editor.statusGet, ({ workspace }) => daemon.status(workspace));

@@ -13,6 +13,7 @@ import { call, on } from '../../protocol/transport.ts';
 import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
+import { plantedSecrets } from '../privacy/planted.fixture.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { memoryLink } from '../replay/link.ts';
 import { VirtualClock } from '../replay/virtualClock.ts';
@@ -112,6 +113,47 @@ describe('a completion', () => {
     await expect(call(link, signalPublish, { session: 's', first: 0, signals: [typed('zanzibar', 2)] })).rejects.toThrow(/before its owner agrees/);
     const files = readdirSync(home).filter((name) => statSync(join(home, name)).isFile()).map((name) => readFileSync(join(home, name), 'latin1')).join('');
     for (const text of ['zanzibar', 'readFileSync', item?.command.arguments[0] ?? '?', URI]) expect(files).not.toContain(text);
+  });
+
+  it('never carries a secret to the disk: pasted, typed, standing in the document or in a file beside it', async () => {
+    const secrets = plantedSecrets(11);
+    const { link, complete } = await connect();
+    await call(link, consentSet, { workspace: WORKSPACE, state: 'granted' });
+    const half = Math.floor(secrets.length / 2);
+    const block = (some: typeof secrets): string => some.map(({ text }) => `${text}\n`).join('');
+    await link.sendNotification('textDocument/didOpen', { textDocument: { uri: 'file:///p/other.ts', languageId: 'typescript', version: 1, text: `export function read() {}\n${block(secrets.slice(half))}` } });
+    let text = TEXT;
+    let version = 1;
+    let first = 0;
+    const send = async (...changes: { offset: number; length: number; text: string }[]): Promise<void> => {
+      const signals: Signal[] = [];
+      for (const change of changes) {
+        text = text.slice(0, change.offset) + change.text + text.slice(change.offset + change.length);
+        version++;
+        signals.push({ kind: 'document.changed', at: clock.now(), uri: URI, version, changes: [change] });
+      }
+      await link.sendNotification('textDocument/didChange', { textDocument: { uri: URI, version }, contentChanges: [{ text }] });
+      await call(link, signalPublish, { session: 's', first, signals });
+      first += signals.length;
+    };
+    for (const { text: planted } of secrets.slice(0, half)) {
+      // Before the cursor: a completion is asked for while it stands there, and while it is being typed.
+      await send({ offset: 0, length: 0, text: `${planted}\n` });
+      await complete();
+      for (let second = 0; second < 40; second++) clock.advance(1000);
+      const characters = [...`${planted}\n`].map((char, offset) => ({ offset, length: 0, text: char }));
+      await send(...characters.slice(0, 12));
+      await complete();
+      for (let at = 12; at < characters.length; at += 9) await send(...characters.slice(at, at + 9));
+    }
+    expect(daemon.journal.verify()).toEqual([]);
+    const files = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter((name) => statSync(join(home, name)).isFile()).map((name) => readFileSync(join(home, name), 'latin1')).join('');
+    const prompts = (await Promise.all(daemon.journal.turnsOf({ session: 's' }).map(({ promptIds }) => engine.detokenize({ ids: promptIds })))).map(({ text: prompt }) => prompt).join('\n');
+    expect(prompts).toContain('********');
+    const stored = daemon.journal.signals('s').flatMap((signal) => (signal.kind === 'document.changed' ? signal.changes.map((change) => change.text) : [])).join('');
+    for (const { kind, secret } of secrets) {
+      for (const line of secret.split('\n')) for (const place of [files, stored, prompts]) expect(place.includes(line), kind).toBe(false);
+    }
   });
 
   it('is computed for the newest request of a document only', async () => {

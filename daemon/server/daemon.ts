@@ -22,6 +22,8 @@ import type { Turn } from '../journal/records.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import { AgentService } from './agent.ts';
+import { ContextScrubber } from '../privacy/context.ts';
+import type { Retraction } from '../privacy/signals.ts';
 import { startCore } from './core.ts';
 import type { Core, EngineChoice } from './core.ts';
 import { journalPath, makeHome } from './home.ts';
@@ -65,6 +67,7 @@ export class Daemon {
   readonly #windows = new Set<Window>();
   readonly #intake: Intake;
   readonly #newest: NewestOnly;
+  readonly #scrubber = new ContextScrubber();
   readonly #memory: WorkspaceMemory;
   readonly #core: Promise<Core>;
   #ready: Core | null = null;
@@ -157,9 +160,12 @@ export class Daemon {
     if (!this.#stopping.signal.aborted) this.#intake.disconnected(window.session);
   }
 
-  /** @returns the largest number of the session that is on disk */
-  publish(batch: Batch): number {
+  /** @param retractions  parts of secrets that are on disk from before they were known as such
+   *  @returns the largest number of the session that is on disk */
+  publish(batch: Batch, retractions: readonly Retraction[] = []): number {
     const acknowledged = this.#intake.publish(batch);
+    this.#intake.retract(batch.session, retractions);
+    if (retractions.length > 0) this.#memory.forget(batch.workspace);
     this.#touch(batch.workspace);
     return acknowledged;
   }
@@ -193,7 +199,7 @@ export class Daemon {
     const block = this.options.blockOf?.({ uri, at: now }) ?? blockOf(uri, now);
     const adapter = await this.#serving(core, workspace);
     const split = splitOf(block, this.settings.holdoutShare);
-    return complete({ ...this.#surroundings(window, request), workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
+    return complete({ ...(await this.#surroundings(window, request)), workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
   }
 
   /** The prompt that a completion at a cursor has. Nothing is generated or stored: the replay measures
@@ -202,13 +208,14 @@ export class Daemon {
     const core = await this.#core;
     const window = [...this.#windows].find((one) => one.workspace === workspace);
     if (window === undefined) throw new HindsightError('badRequest', { problem: `No window works in ${workspace}`, remedy: 'Connect one first.' });
-    const { ids, healed } = await promptOf(this.#surroundings(window, place), core);
+    const { ids, healed } = await promptOf(await this.#surroundings(window, place), core);
     return { promptIds: ids, healed };
   }
 
-  /** What a prompt is made of. */
-  #surroundings({ workspace, openFiles }: Window, { uri, text, offset }: { uri: string; text: string; offset: number }): Surroundings {
-    const others = openFiles().filter((file) => file.uri !== uri);
+  /** What a prompt is made of: without the secrets in it, because a prompt is stored and learned from. */
+  async #surroundings({ workspace, openFiles }: Window, place: { uri: string; text: string; offset: number }): Promise<Surroundings> {
+    const { uri, text, offset } = await this.#scrubber.document(place);
+    const others = await this.#scrubber.files(openFiles().filter((file) => file.uri !== uri));
     const memory = METHODS[this.settings.method].memory ? this.#memory.search(workspace, text.slice(0, offset)) : [];
     return { path: pathIn(workspace, uri), text, offset, openFiles: others.map((file) => ({ path: pathIn(workspace, file.uri), text: file.text })), memory };
   }

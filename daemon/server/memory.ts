@@ -24,6 +24,11 @@ export class WorkspaceMemory {
     if (index) for (const snippet of snippetOf(turn, next)) index.add(snippet);
   }
 
+  /** Something was taken out of the journal: the next search reads it anew. */
+  forget(workspace: string): void {
+    this.#indexes.delete(workspace);
+  }
+
   /** Best first. The query ends before the line that is written, so that a prompt's beginning stays
    *  the same from key to key. */
   search(workspace: string, prefix: string): Snippet[] {
