@@ -35,6 +35,10 @@ export class EngineHost {
     link.onDispose?.(() => this.gone.abort());
   }
 
+  get hasGreeted(): boolean {
+    return this.greeted;
+  }
+
   /** Answers every engine message on the link from now on. */
   listen(): void {
     const { place } = this;
@@ -55,7 +59,7 @@ export class EngineHost {
     this.answer(wire.fileOpen, async ({ sha256, bytes }) => ({ offset: await this.transfer.open(sha256, bytes) }));
     this.answer(wire.fileWrite, async ({ sha256, offset, data }) => ({ offset: await this.transfer.write(sha256, offset, Buffer.from(data, 'base64')) }));
     this.answer(wire.fileRead, async ({ sha256, offset }) => ({ data: (await this.transfer.read(sha256, offset)).toString('base64') }));
-    this.answer(wire.engineMetrics, () => ({ ...this.model.native.metrics(), adapters: this.model.adapters.names }));
+    this.answer(wire.engineMetrics, () => ({ adapters: this.model.adapters.names, ...place.metrics() }));
   }
 
   /** Nothing is answered before a hello. */

@@ -62,6 +62,8 @@ export interface Work {
   priority: number;
 }
 
+export type Metrics = ReturnType<NativeModel['metrics']>;
+
 export interface EnginePlace {
   /** Changes when everything that was held is gone. */
   readonly boot: string;
@@ -75,6 +77,7 @@ export interface EnginePlace {
   run<T>(work: Work, signal: AbortSignal, task: () => Promise<T>): Promise<T>;
   /** Does it at most once per key: a call that is sent again gets the first one's answer. */
   once<T>(key: string | undefined, task: () => Promise<T>): Promise<T>;
+  metrics(): Metrics;
   /** null where files do not travel. */
   readonly transfer: Transfer | null;
 }
@@ -96,6 +99,10 @@ export class OwnPlace implements EnginePlace {
     this.loaded?.native.close();
     this.loaded = { ...model, adapters: new OwnAdapters(model) };
     return model.info;
+  }
+
+  metrics(): Metrics {
+    return this.loaded?.native.metrics() ?? { queued: 0, cacheTokens: 0, cacheBytes: 0, peakRssBytes: 0 };
   }
 
   run<T>(_work: Work, _signal: AbortSignal, task: () => Promise<T>): Promise<T> {
