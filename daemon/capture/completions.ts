@@ -12,6 +12,7 @@ import type { Step, Tracking } from './tracking.ts';
 export class CompletionTracker {
   readonly #open = new Map<string, Tracking>();
   readonly #changed = new Set<string>();
+  #accepted: Tracking[] = [];
   /** Document versions that the signals have reached. */
   readonly #versions = new Map<string, number>();
 
@@ -81,6 +82,14 @@ export class CompletionTracker {
     return states;
   }
 
+  /** Accepted completions that were closed since the last call, as they were before the event that closed
+   *  them: what happens to their text from that event on is for watching.ts. */
+  accepted(): Tracking[] {
+    const accepted = this.#accepted;
+    this.#accepted = [];
+    return accepted;
+  }
+
   #change(signal: SignalOf<'document.changed'>): NextState[] {
     const { uri, version, changes, at } = signal;
     this.#versions.set(uri, version);
@@ -100,6 +109,7 @@ export class CompletionTracker {
       if ('next' in step) {
         this.#open.delete(state.turn);
         this.#changed.delete(state.turn);
+        if (state.accepted !== null) this.#accepted.push(state);
         closed.push(step.next);
       } else if (step.tracking !== state) {
         this.#open.set(state.turn, step.tracking);

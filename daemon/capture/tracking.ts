@@ -8,8 +8,8 @@ import type { TextChange } from '../../protocol/signals.ts';
 import { moveSpan } from './span.ts';
 import { fourGramSimilarity } from './survival.ts';
 
-/** Marks of survival, seconds after acceptance. Those after the provisional one are not taken yet:
- *  they will come as corrections (learning.md, "Turns and next states"). */
+/** Marks of survival, seconds after acceptance. A completion is closed at the provisional one; the later
+ *  ones are late evidence (watching.ts). */
 export const HORIZONS = [5, 30, 120, 300, 600, 900] as const;
 export const PROVISIONAL_SECONDS = 30;
 /** Nothing typed for so long: the offer was not answered. */
@@ -306,7 +306,7 @@ function finishLine(state: Tracking): Tracking {
 }
 
 /** The first `count` lines, the last one's end included where it was written. */
-function firstLines(text: string, count: number): string {
+export function firstLines(text: string, count: number): string {
   let end = 0;
   for (let line = 0; line < count; line++) {
     const newline = text.indexOf('\n', end);

@@ -9,17 +9,18 @@ import type { Tracking } from '../capture/tracking.ts';
 import type { Clock } from '../clock.ts';
 import { hintsOf } from '../hindsight/hints.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { NextState, Turn } from '../journal/records.ts';
-import { observe, readBaselines, writeBaselines } from '../learn/baseline.ts';
-import { route } from '../learn/routing.ts';
-import { METHODS } from '../learn/settings.ts';
+import type { LateEvidence, NextState, Turn } from '../journal/records.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import type { Retraction } from '../privacy/signals.ts';
-import { completionVerdict } from '../reward/completion.ts';
+import { textsOf } from '../reward/reading.ts';
+import { verifiedVerdict } from '../reward/verdict.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { Signal } from '../../protocol/signals.ts';
 import { ActionEpisodes } from './actions.ts';
+import { recordEvidence, recordLesson } from './lessons.ts';
+import type { Lesson } from './lessons.ts';
 import { isOffer, roleOf, SESSION_IDLE_MS } from './turns.ts';
+import { Watches } from './watches.ts';
 
 /** Time alone closes turns only when nothing came in for this long: an editor sends in batches, and
  *  after a pause in the link it first sends what it had spooled. */
@@ -39,18 +40,19 @@ export interface Batch {
 export interface IntakeListeners {
   onSamples: (workspace: string) => void;
   onClosed?: (turn: Turn, next: NextState) => void;
+  /** A turn waits for a model's verdict. */
+  onQueued?: () => void;
 }
 
-interface Judged {
-  turn: Turn;
-  next: NextState;
-  /** A verdict or a hint came of it. */
-  taught: boolean;
-  sample: number | null;
+interface Judged extends Lesson {
+  /** null: late evidence on a turn that was closed before. */
+  next: NextState | null;
+  queued: boolean;
 }
 
 interface Live {
   tracker: CompletionTracker;
+  workspace: string;
   /** By the daemon's clock. */
   arrivedAt: number;
 }
@@ -60,6 +62,7 @@ export class Intake {
   readonly #live = new Map<string, Live>();
   readonly #lessons = new Map<string, number>();
   readonly #actions: ActionEpisodes;
+  readonly #watches: Watches;
   #actionsLookedAt = 0;
 
   constructor(
@@ -69,6 +72,7 @@ export class Intake {
     private readonly listeners: IntakeListeners,
   ) {
     this.#actions = new ActionEpisodes(journal);
+    this.#watches = new Watches(journal);
   }
 
   /** @returns the largest number of the session that is on disk
@@ -77,18 +81,37 @@ export class Intake {
     this.#requireConsent(workspace);
     this.#commit(session, (tracker) => {
       const fresh = this.journal.appendSignals(session, first, signals, workspace);
-      const closed = fresh.flatMap((signal) => [...tracker.signal(signal), ...this.#actions.signal(signal)]);
+      const closed = fresh.flatMap((signal) => {
+        const next = [...tracker.signal(signal), ...this.#actions.signal(signal)];
+        // A text that was just closed is watched from this very signal on.
+        this.#watches.begin(tracker.accepted(), session, workspace);
+        return [...next, ...this.#watches.signal(workspace, session, signal)];
+      });
       const end = fresh.find((signal) => signal.kind === 'session.ended');
       if (end) this.journal.endSession(session, end.at);
       return closed;
-    });
+    }, workspace);
     return this.journal.acknowledged(session);
   }
 
   /** What was typed turned out to be a secret: it leaves the disk, and capture's memory with it. */
   retract(session: string, retractions: readonly Retraction[]): void {
     for (const retraction of retractions) this.journal.retract({ session, ...retraction });
-    if (retractions.length > 0) this.#live.delete(session);
+    if (retractions.length === 0) return;
+    this.#live.delete(session);
+    this.#watches.forget(this.journal.sessionWorkspace(session));
+  }
+
+  /** A document was opened, with its text: ranges that nobody has in view are looked for in it. */
+  opened(session: string, workspace: string, document: { uri: string; version: number; text: string }): void {
+    if (!this.#watches.anyIn(workspace, document.uri) || this.journal.consent(workspace) !== 'granted') return;
+    const inView = (other: string): boolean => this.#live.has(other);
+    this.#commit(session, () => this.#watches.opened(workspace, session, inView, { ...document, at: this.clock.now() }), workspace);
+  }
+
+  /** What became known of closed turns: a commit, a revert. */
+  evidence(workspace: string, found: readonly LateEvidence[]): void {
+    if (found.length > 0) this.#judgeAll(() => [...found], workspace);
   }
 
   /** Stores an answer of the agent before the editor gets it.
@@ -100,26 +123,27 @@ export class Intake {
       this.journal.heardFrom(turn.session, turn.workspace, turn.offeredAt);
       this.journal.insertTurn(turn);
       return isOffer(turn) ? tracker.offer(turn) : [];
-    });
+    }, turn.workspace);
     return true;
   }
 
   /** An action of the agent, or what followed it: stored with all that comes of it. The caller has asked
    *  for consent; `work` returns what it closes. */
   act(session: string, work: (actions: ActionEpisodes) => NextState[]): void {
-    this.#commit(session, () => work(this.#actions));
+    this.#commit(session, () => work(this.#actions), this.journal.sessionWorkspace(session));
   }
 
   /** Time passed: closes what closes by time. */
   quiet(): void {
     const now = this.clock.now();
     for (const [session, live] of this.#live) {
-      if (live.tracker.open === 0 || now - live.arrivedAt < QUIET_MS) continue;
-      this.#commit(session, (tracker) => tracker.quiet(now), live.arrivedAt);
+      if (now - live.arrivedAt < QUIET_MS) continue;
+      if (live.tracker.open > 0) this.#commit(session, (tracker) => tracker.quiet(now), live.workspace, live.arrivedAt);
+      if (this.#watches.due(live.workspace, session, now)) this.#commit(session, () => this.#watches.quiet(live.workspace, session, now), live.workspace, live.arrivedAt);
     }
     if (now - this.#actionsLookedAt >= ACTIONS_MS) {
       this.#actionsLookedAt = now;
-      this.#judgeAll(() => this.#actions.quiet(now));
+      this.#judgeAll(() => this.#actions.quiet(now), null);
     }
     for (const session of this.journal.idleSessions(now - SESSION_IDLE_MS)) this.#endSession(session);
   }
@@ -143,6 +167,7 @@ export class Intake {
       }
     });
     this.#live.clear();
+    this.#watches.withdraw(workspace);
   }
 
   #endSession(session: string): void {
@@ -150,58 +175,64 @@ export class Intake {
       const lastAt = this.journal.lastHeard(session);
       this.journal.endSession(session, lastAt);
       return tracker.end(lastAt);
-    });
+    }, this.journal.sessionWorkspace(session));
     this.#live.delete(session);
   }
 
-  /** The one transaction: capture advances, and what it closed is judged. */
-  #judgeAll(close: () => NextState[]): void {
-    const judged = this.journal.transaction(() => close().flatMap((next) => this.#judge(next) ?? []));
+  /** Closes and judges outside any session. */
+  #judgeAll(close: () => (NextState | LateEvidence)[], workspace: string | null): void {
+    const judged = this.journal.transaction(() => close().flatMap((one) => this.#judge(one) ?? []));
     this.#announce(judged);
+    if (workspace !== null) this.#watches.forget(workspace);
   }
 
-  #commit(session: string, advance: (tracker: CompletionTracker) => NextState[], arrivedAt = this.clock.now()): void {
-    const live = this.#live.get(session) ?? { tracker: this.#restore(session), arrivedAt };
+  /** The one transaction: capture advances, and what it closed is judged. */
+  #commit(session: string, advance: (tracker: CompletionTracker) => (NextState | LateEvidence)[], workspace: string, arrivedAt = this.clock.now()): void {
+    const live = this.#live.get(session) ?? { tracker: this.#restore(session), workspace, arrivedAt };
     const judged: Judged[] = [];
     try {
       this.journal.transaction(() => {
-        for (const next of advance(live.tracker)) {
-          const one = this.#judge(next);
-          if (one !== null) judged.push(one);
+        for (const one of advance(live.tracker)) {
+          const lesson = this.#judge(one);
+          if (lesson !== null) judged.push(lesson);
         }
+        this.#watches.begin(live.tracker.accepted(), session, workspace);
         for (const state of live.tracker.changed()) this.journal.saveTracking(state.turn, JSON.stringify(state));
+        this.#watches.save(workspace);
       });
     } catch (thrown) {
       // Memory must not run ahead of the disk: the next call reads the state of before this one.
       this.#live.delete(session);
+      this.#watches.forget(workspace);
       throw thrown;
     }
-    this.#live.set(session, { ...live, arrivedAt });
+    this.#live.set(session, { ...live, workspace, arrivedAt });
     this.#announce(judged);
   }
 
   #announce(judged: readonly Judged[]): void {
-    for (const { turn, next, taught } of judged) {
-      if (taught) this.#lessons.set(turn.workspace, this.lessons(turn.workspace) + 1);
-      this.listeners.onClosed?.(turn, next);
+    for (const { turn, next, verdict, hints } of judged) {
+      if (verdict !== null || hints.length > 0) this.#lessons.set(turn.workspace, this.lessons(turn.workspace) + 1);
+      if (next !== null) this.listeners.onClosed?.(turn, next);
     }
     for (const workspace of new Set(judged.flatMap((one) => (one.sample === null ? [] : one.turn.workspace)))) this.listeners.onSamples(workspace);
+    if (judged.some(({ queued }) => queued)) this.listeners.onQueued?.();
   }
 
-  /** @returns null for a turn that was forgotten, or closed before */
-  #judge(next: NextState): Judged | null {
+  /** @returns null for a turn that was forgotten, or closed before, and for evidence that changes nothing */
+  #judge(one: NextState | LateEvidence): Judged | null {
     const { journal, settings } = this;
-    const turn = journal.turn(next.turn);
-    if (turn === null || !journal.closeTurn(next)) return null;
-    const verdict = completionVerdict(turn, next, settings, next.decidedAt);
-    if (verdict !== null) journal.insertVerdict(verdict);
-    const hints = hintsOf(turn, next, next.decidedAt);
-    for (const hint of hints) journal.insertHint(hint);
-    const baselines = readBaselines(journal, turn.workspace);
-    const routed = route(verdict, hints, turn, next, METHODS[settings.method], baselines);
-    if (verdict !== null) writeBaselines(journal, turn.workspace, observe(baselines, turn, verdict, next));
-    const sample = routed && journal.insertSample({ turn: turn.id, workspace: turn.workspace, version: turn.adapter ?? 0, ...routed });
-    return { turn, next, taught: verdict !== null || hints.length > 0, sample };
+    if (!('outcome' in one)) {
+      const lesson = recordEvidence(journal, settings, one);
+      return lesson && { ...lesson, next: null, queued: false };
+    }
+    const turn = journal.turn(one.turn);
+    if (turn === null || !journal.closeTurn(one)) return null;
+    const verdict = verifiedVerdict(turn, one, settings, journal.actionBefore(turn));
+    const lesson = recordLesson(journal, settings, turn, one, verdict, hintsOf(turn, one, one.decidedAt));
+    const queued = verdict === null && turn.role === 'main' && textsOf(one).length > 0;
+    if (queued) journal.queueJudging(turn.id, turn.workspace, one.decidedAt);
+    return { ...lesson, next: one, queued };
   }
 
   #restore(session: string): CompletionTracker {

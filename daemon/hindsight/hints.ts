@@ -28,7 +28,8 @@ export interface HintEffect {
  * perfectly and teaches nothing). @param effects by hint; one without a measured effect is left out
  */
 export function chooseHint(hints: readonly Hint[], effects: ReadonlyMap<Hint, HintEffect> = new Map()): Hint | null {
-  const candidates = [...hints].sort((a, b) => PRECEDENCE.indexOf(a.source) - PRECEDENCE.indexOf(b.source)).slice(0, MAX_HINTS);
+  // Of one source the latest: late evidence knows better.
+  const candidates = [...hints].sort((a, b) => PRECEDENCE.indexOf(a.source) - PRECEDENCE.indexOf(b.source) || b.at - a.at).slice(0, MAX_HINTS);
   const first = candidates.find((hint) => hint.source === 'developer' || hint.source === 'diagnostic');
   if (first) return first;
   let best: { hint: Hint; overlap: number } | null = null;

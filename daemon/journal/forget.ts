@@ -52,6 +52,9 @@ export function retract(database: Database, path: string, { session, uri, from, 
     const signals = run('delete from signal where session = ? and uri = ? and seq >= ? and seq < ?', session, uri, from, to);
     run('update session set forgotten = forgotten + ? where id = ?', signals, session);
     run('delete from turn where session = ? and uri = ? and (open = 1 or offered_at >= ?)', session, uri, since);
+    const ofFile = 'turn in (select id from turn where session = ? and uri = ?)';
+    run(`delete from watch where ${ofFile}`, session, uri);
+    run(`delete from evidence where ${ofFile} and json_extract(record, '$.at') >= ?`, session, uri, since);
   });
   scour(database, path);
 }

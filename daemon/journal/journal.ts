@@ -6,15 +6,17 @@
 import type { ConsentState } from '../../protocol/editor.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { Signal } from '../../protocol/signals.ts';
+import type { Watch } from '../capture/watching.ts';
 import { openDatabase } from './database.ts';
 import type { Database, Row, Value } from './database.ts';
 import { forget, retract } from './forget.ts';
 import type { ForgetScope, Forgotten, Stretch } from './forget.ts';
-import type { AdapterRecord, Hint, NextState, Sample, SampleState, Step, Turn, Verdict } from './records.ts';
+import type { AdapterRecord, Hint, LateEvidence, NextState, Sample, SampleState, Step, Turn, Verdict } from './records.ts';
 import { adapterOf, assignments, sampleOf, stepOf } from './rows.ts';
 import { journalStats, pipeCounts } from './stats.ts';
 import type { JournalStats, PipeCounts } from './stats.ts';
 import { verify } from './verify.ts';
+import { withEvidence } from './evidence.ts';
 
 export interface TurnFilter {
   workspace?: string;
@@ -55,6 +57,10 @@ export class Journal {
    *  @throws journalNewer, journalCorrupt */
   static open(path: string): Journal {
     return new Journal(openDatabase(path), path);
+  }
+
+  get open(): boolean {
+    return this.database.open;
   }
 
   close(): void {
@@ -131,6 +137,11 @@ export class Journal {
     return Number(this.#one('select last_at from session where id = ?', session)?.['last_at'] ?? 0);
   }
 
+  /** '' for one that is not known. */
+  sessionWorkspace(session: string): string {
+    return String(this.#one('select workspace from session where id = ?', session)?.['workspace'] ?? '');
+  }
+
   /** Sessions without an end that were not heard from since `before`. */
   idleSessions(before: number): string[] {
     return this.#all('select id from session where ended_at is null and last_at < ?', before).map((row) => String(row['id']));
@@ -189,6 +200,17 @@ export class Journal {
     return found.map((row) => String(row['id']));
   }
 
+  /** The action before this one in the same task. */
+  actionBefore(turn: Turn): Turn | null {
+    if (turn.action === undefined || turn.action.step === 0) return null;
+    const { task, step } = turn.action;
+    const row = this.#one(
+      `select record from turn where session = ? and json_extract(record, '$.action.task') = ? and json_extract(record, '$.action.step') < ? order by json_extract(record, '$.action.step') desc limit 1`,
+      turn.session, task, step,
+    );
+    return row === undefined ? null : record<Turn>(row);
+  }
+
   /** State of capture for an open turn, so that it survives a restart. */
   saveTracking(turn: string, json: string): void {
     this.#run('update turn set tracking = ? where id = ? and open = 1', json, turn);
@@ -213,6 +235,71 @@ export class Journal {
   nextState(turn: string): NextState | null {
     const row = this.#one('select record from next_state where turn = ?', turn);
     return row === undefined ? null : record<NextState>(row);
+  }
+
+  /** The next state with all that became known since: later survival marks, and what stands there now. */
+  known(turn: string): NextState | null {
+    const next = this.nextState(turn);
+    return next === null ? null : withEvidence(next, this.evidence(turn));
+  }
+
+  insertEvidence(evidence: LateEvidence): void {
+    this.#run('insert into evidence (turn, record) select id, ? from turn where id = ?', JSON.stringify(evidence), evidence.turn);
+  }
+
+  /** Oldest first. */
+  evidence(turn: string): LateEvidence[] {
+    return this.#all('select record from evidence where turn = ? order by id', turn).map((row) => record<LateEvidence>(row));
+  }
+
+  /** Ranges of a workspace that are watched on. */
+  watches(workspace: string): Watch[] {
+    return this.#all('select record from watch where workspace = ? order by rowid', workspace).map((row) => record<Watch>(row));
+  }
+
+  saveWatch(watch: Watch): void {
+    this.#run('insert into watch (turn, workspace, record) select id, ?, ? from turn where id = ? on conflict (turn) do update set record = excluded.record', watch.workspace, JSON.stringify(watch), watch.turn);
+  }
+
+  endWatch(turn: string): void {
+    this.#run('delete from watch where turn = ?', turn);
+  }
+
+  // ── turns for a judge ──────────────────────────────────────────────────────────────────────
+
+  /** The turn's verdict is to be given by a model. */
+  queueJudging(turn: string, workspace: string, dueAt: number): void {
+    this.#run('insert or ignore into judging (turn, workspace, attempts, due_at) values (?, ?, 0, ?)', turn, workspace, dueAt);
+  }
+
+  /** The next turn that is due, the longest waiting first. */
+  nextJudging(now: number): { turn: string; attempts: number } | null {
+    const row = this.#one('select turn, attempts from judging where due_at <= ? order by due_at, turn limit 1', now);
+    return row === undefined ? null : { turn: String(row['turn']), attempts: Number(row['attempts']) };
+  }
+
+  postponeJudging(turn: string, dueAt: number): void {
+    this.#run('update judging set attempts = attempts + 1, due_at = ? where turn = ?', dueAt, turn);
+  }
+
+  /** @returns whether the turn was still waiting */
+  endJudging(turn: string): boolean {
+    return this.#run('delete from judging where turn = ?', turn).changes > 0;
+  }
+
+  /** How many turns wait, and when the next of them is due. */
+  judgingWaits(): { turns: number; dueAt: number | null } {
+    const row = this.#one('select count(*) as n, min(due_at) as due from judging');
+    return { turns: Number(row?.['n'] ?? 0), dueAt: typeof row?.['due'] === 'number' ? row['due'] : null };
+  }
+
+  /** Turns of a workspace that were accepted since, newest first: what a commit may contain, or revert. */
+  acceptedSince(workspace: string, since: number): Turn[] {
+    return this.#all(
+      `select turn.record from turn join next_state on next_state.turn = turn.id
+       where turn.workspace = ? and turn.offered_at >= ? and next_state.outcome in ('accepted', 'partial', 'typedThrough', 'kept', 'changed') order by turn.offered_at desc`,
+      workspace, since,
+    ).map((row) => record<Turn>(row));
   }
 
   insertVerdict(verdict: Verdict): void {
@@ -273,6 +360,11 @@ export class Journal {
 
   dropSample(id: number, reason: string): void {
     this.#run(`update sample set state = 'dropped', reason = ?, step = null where id = ? and state in ('ready', 'leased')`, reason, id);
+  }
+
+  /** A turn's samples that no step has taken leave, with the reason. */
+  dropReady(turn: string, reason: string): void {
+    this.#run(`update sample set state = 'dropped', reason = ? where turn = ? and state = 'ready'`, reason, turn);
   }
 
   /** @returns the step's id */

@@ -127,6 +127,32 @@ export const MIGRATIONS: readonly string[] = [
   create index verdict_workspace on verdict(workspace);
   create index turn_counts on turn(workspace, role, open);
   `,
+  // What comes after a turn's next state: late evidence, ranges that are watched on, turns for a judge.
+  `
+  create table evidence (
+    id integer primary key,
+    turn text not null references turn(id) on delete cascade,
+    record text not null
+  ) strict;
+  create index evidence_turn on evidence(turn);
+
+  create table watch (
+    turn text primary key references turn(id) on delete cascade,
+    workspace text not null,
+    record text not null
+  ) strict;
+  create index watch_workspace on watch(workspace);
+
+  -- A turn whose verdict a model is still to give.
+  create table judging (
+    turn text primary key references turn(id) on delete cascade,
+    workspace text not null,
+    attempts integer not null,
+    due_at real not null
+  ) strict;
+  create index judging_due on judging(due_at);
+  create index sample_created on sample(workspace, state, created_at);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -116,6 +116,15 @@ export interface NextState {
   observations?: Observation[];
 }
 
+/** What became known of a turn after its next state; never changes it, see `Journal.known`. */
+export type LateEvidence =
+  /** A later survival mark. `written` is what stands at the offer's place; null = unknown. */
+  | { kind: 'survival'; turn: string; seconds: number; similarity: number | null; written: string | null; at: number }
+  /** It went into a commit. */
+  | { kind: 'commit'; turn: string; hash: string; subject: string; at: number }
+  /** It was taken back: a revert commit, an undo, maybe days later. */
+  | { kind: 'takenBack'; turn: string; how: string; at: number };
+
 export interface Verdict {
   turn: string;
   /** [-1, 1] */

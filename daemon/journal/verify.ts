@@ -22,6 +22,8 @@ const CHECKS: readonly (readonly [string, string])[] = [
     select sample.id, sample.step from sample join step on step.id = sample.step where sample.state = 'leased' and step.state <> 'running'`],
   ['Sample {id} was consumed by step {step}, which has not trained', `
     select sample.id, sample.step from sample join step on step.id = sample.step where sample.state = 'consumed' and step.state not in ('trained', 'gated')`],
+  ['Turn {turn} waits for a judge and has a verdict', 'select turn from judging where exists (select 1 from verdict where verdict.turn = judging.turn)'],
+  ['Turn {turn} is watched on but its next state is not known', 'select turn from watch where not exists (select 1 from next_state where next_state.turn = watch.turn)'],
   ['Step {id} made adapter {candidate}, which no row describes', `
     select id, candidate from step where candidate is not null
       and not exists (select 1 from adapter where adapter.workspace = step.workspace and adapter.version = step.candidate)`],

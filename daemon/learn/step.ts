@@ -165,7 +165,7 @@ async function lessonsOf(samples: readonly Sample[], adapter: string | null, par
 
 function lessonSource(sample: Sample, journal: Journal): LessonSource | null {
   const turn = journal.turn(sample.turn);
-  const next = journal.nextState(sample.turn);
+  const next = journal.known(sample.turn);
   if (turn === null || next === null || turn.split !== 'train') return null;
   return { sample, turn, next, hint: chooseHint(journal.hints(sample.turn))?.text ?? null };
 }

@@ -30,6 +30,9 @@ export function serveConnection(daemon: Daemon, link: MessageConnection): void {
   const connection = createConnection(() => link as unknown as ProtocolConnection, watchDog);
   const documents = new TextDocuments(TextDocument);
   documents.listen(connection);
+  documents.onDidOpen(({ document }) => {
+    if (window !== null) daemon.opened(window, { uri: document.uri, version: document.version, text: document.getText() });
+  });
   let window: Window | null = null;
   const greeted = (): Window => {
     if (window === null) throw new HindsightError('invalidParams', { method: 'initialize', problem: 'it was not sent first' });

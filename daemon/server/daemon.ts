@@ -13,6 +13,7 @@ import { complete, promptOf } from '../agent/completion/complete.ts';
 import type { CompletionRequest as PromptRequest } from '../agent/completion/complete.ts';
 import { systemClock } from '../clock.ts';
 import type { Clock } from '../clock.ts';
+import { CommitWatch } from '../episodes/commits.ts';
 import { Intake } from '../episodes/intake.ts';
 import type { Batch } from '../episodes/intake.ts';
 import { isOffer } from '../episodes/turns.ts';
@@ -34,6 +35,8 @@ import { statusOf } from './status.ts';
 import type { Window } from './window.ts';
 
 const TICK_MS = 1000;
+/** Ticks between two looks for new commits. */
+const COMMIT_TICKS = 10;
 /** A status is sent at most so often. */
 const STATUS_MS = 300;
 /** A request made by typing waits so long for the next key. */
@@ -66,6 +69,8 @@ type Surroundings = Pick<PromptRequest, 'path' | 'text' | 'offset' | 'openFiles'
 export class Daemon {
   readonly #windows = new Set<Window>();
   readonly #intake: Intake;
+  readonly #commits: CommitWatch;
+  #ticks = 0;
   readonly #newest: NewestOnly;
   readonly #scrubber = new ContextScrubber();
   readonly #memory: WorkspaceMemory;
@@ -93,6 +98,7 @@ export class Daemon {
       onSamples: (workspace) => this.#ready?.trainer.poke(workspace),
       onClosed: (turn, next) => this.#memory.add(turn, next),
     });
+    this.#commits = new CommitWatch(journal, this.#intake, (line) => options.log?.(line));
     this.#newest = new NewestOnly(clock);
     this.#core = this.#startCore();
     this.agent = new AgentService({
@@ -168,6 +174,11 @@ export class Daemon {
     if (retractions.length > 0) this.#memory.forget(batch.workspace);
     this.#touch(batch.workspace);
     return acknowledged;
+  }
+
+  /** A document came into view. */
+  opened(window: Window, document: { uri: string; version: number; text: string }): void {
+    if (!this.#stopping.signal.aborted) this.#intake.opened(window.session, window.workspace, document);
   }
 
   setConsent(workspace: string, state: Exclude<ConsentState, 'unknown'>): ConsentState {
@@ -316,6 +327,7 @@ export class Daemon {
   #tick(): void {
     this.#cancelTick = this.clock.after(TICK_MS, () => {
       this.#intake.quiet();
+      if (this.#ticks++ % COMMIT_TICKS === 0) for (const workspace of new Set([...this.#windows].map((window) => window.workspace))) void this.#commits.look(workspace);
       // A step's end is nobody's event; its windows see it within a tick.
       for (const window of this.#windows) if (this.#showsStepping(window.workspace)) this.#touch(window.workspace);
       this.#tick();
