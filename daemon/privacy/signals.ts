@@ -5,7 +5,7 @@
  * already is named to be taken back.
  */
 import type { Signal, SignalOf, TextChange } from '../../protocol/signals.ts';
-import { mask, secretsIn } from './secrets.ts';
+import { mask, scrubAll, secretsIn } from './secrets.ts';
 import type { Range } from './secrets.ts';
 
 /** Part of a secret that was stored before it was known to be one. */
@@ -62,7 +62,7 @@ export class SignalScrubber {
     for (const [index, signal] of signals.entries()) {
       if (signal.kind !== 'document.changed') {
         if (signal.kind === 'document.closed') this.#runs.delete(signal.uri);
-        out.push(signal);
+        out.push(await scrubAll(signal));
         continue;
       }
       const changes = signal.changes.map((change) => ({ ...change }));

@@ -1,7 +1,7 @@
 // The agent over its real link, with a scripted endpoint in place of a big model: real files, real git,
 // a real terminal, a real test runner. The editor's side is this test.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -17,6 +17,7 @@ import { call, handle, on } from '../../protocol/transport.ts';
 import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
 import type { NextState, Turn } from '../journal/records.ts';
+import { plantedSecrets } from '../privacy/planted.fixture.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { memoryLink } from '../replay/link.ts';
 import { serveConnection } from './connection.ts';
@@ -130,6 +131,23 @@ describe('a task with tools', () => {
     await chat(() => ({ text: 'sum.js.' }), 'No, say which file.', { previous: end.turn });
     expect(turns()[4]?.next).toMatchObject({ outcome: 'answered', observations: [{ kind: 'rating', rating: 'wrong', correction: 'Say which file.' }, { kind: 'message', text: 'No, say which file.' }] });
     expect(daemon.journal.samples({ workspace }), 'what an endpoint wrote has no token ids, and never trains').toEqual([]);
+  });
+
+  it('carries no secret to the disk or to a model: not from a prompt, a file, a terminal, nor a correction', async () => {
+    await consent('work', 'chat');
+    const secrets = plantedSecrets(5);
+    const [spoken, printed, read, said] = [secrets.slice(0, 6), secrets.slice(6, 12), secrets.slice(12), secrets.slice(0, 3)];
+    const block = (some: typeof secrets): string => some.map((one) => `${one.text}\n`).join('');
+    writeFileSync(join(folder, 'settings.txt'), block(read));
+    writeFileSync(join(folder, 'print.txt'), block(printed));
+    const end = await chat((_, step) => [{ tool: 'read_file', arguments: { path: 'settings.txt' } }, { tool: 'run_command', arguments: { command: 'cat print.txt' } }, { text: 'Done.' }][step] ?? { text: 'lost' }, block(spoken));
+    await chat(() => ({ text: 'Yes.' }), `No: ${block(said)}`, { previous: end.turn });
+    await call(link, signalPublish, { session: 's', first: 0, signals: [{ kind: 'chat.rated', at: 2, turn: end.turn ?? '', rating: 'wrong', correction: block(said) }] });
+    expect(turns().length, 'the script runs twice').toBe(6);
+    const files = readdirSync(home, { recursive: true, encoding: 'utf8' }).map((name) => join(home, name)).filter((path) => statSync(path).isFile()).map((path) => readFileSync(path, 'latin1')).join('');
+    const sent = JSON.stringify(endpoint?.requests ?? []);
+    expect(sent).toContain('********');
+    for (const { kind, secret } of secrets) for (const line of secret.split('\n')) expect([kind, files.includes(line), sent.includes(line)]).toEqual([kind, false, false]);
   });
 
   it('survives a restart between the action and what followed it', async () => {

@@ -15,6 +15,7 @@ import type { Params, Result } from '../../protocol/message.ts';
 import type { ServedAdapter } from '../adapters/store.ts';
 import { cannotChat, EngineChatModel } from '../agent/chat/engineModel.ts';
 import { EndpointChatModel } from '../agent/chat/endpointModel.ts';
+import { ScrubbedChatModel } from '../agent/chat/scrubbedModel.ts';
 import type { ChatMessage, ChatModel, Trace } from '../agent/chat/model.ts';
 import { systemPrompt, userPrompt } from '../agent/chat/prompts.ts';
 import { runTask } from '../agent/chat/task.ts';
@@ -27,6 +28,7 @@ import type { Clock } from '../clock.ts';
 import type { Intake } from '../episodes/intake.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { AgentAction, Modality, Observation, Turn } from '../journal/records.ts';
+import { scrub, scrubAll } from '../privacy/secrets.ts';
 import type { Core } from './core.ts';
 import { Terminals } from './terminals.ts';
 import type { Window } from './window.ts';
@@ -86,14 +88,14 @@ export class AgentService {
       const id = `t-${randomUUID()}`;
       const action: AgentAction = { task: `k-${randomUUID()}`, step: 0, request: instruction, calls: [] };
       const place = { uri, languageId, version: params.version, offset: start, before: text.slice(Math.max(0, start - 400), start), after: text.slice(end, end + 200) };
-      if (this.#mayRecord(window.workspace, 'work')) this.#began(window, { id, modality: 'edit', action, trace: answer.trace, shownText: replacement }, place);
+      if (this.#mayRecord(window.workspace, 'work')) await this.#began(window, { id, modality: 'edit', action, trace: answer.trace, shownText: replacement }, place);
       return { turn: id, replacement };
     });
   }
 
   async respond(window: Window, params: Params<typeof wire.chatRespond>, cancelled: AbortSignal): Promise<Result<typeof wire.chatRespond>> {
     return this.#during(window, cancelled, async (signal) => {
-      this.#said(window, params);
+      await this.#said(window, params);
       const { stream, prompt, command, context, history, editorTools } = params;
       const model = await this.#model(window, params.endpoint);
       const recorded = this.#mayRecord(window.workspace, 'chat');
@@ -108,11 +110,11 @@ export class AgentService {
         context: this.#toolContext(window, params, signal),
         onText: (text) => window.notify(wire.chatEvent, { stream, event: { kind: 'text', text } }),
         onTool: (call, title, state) => window.notify(wire.chatEvent, { stream, event: { kind: 'tool', call: call.id, tool: call.tool, title, state } }),
-        record: (step) => {
-          if (recorded) this.#began(window, { ...step, trace: step.answer.trace, shownText: step.answer.trace.rawText || '(nothing)' });
+        record: async (step) => {
+          if (recorded) await this.#began(window, { ...step, trace: step.answer.trace, shownText: step.answer.trace.rawText || '(nothing)' });
         },
-        observed: (step, observations) => {
-          if (recorded) this.#observed(window, step, observations);
+        observed: async (step, observations) => {
+          if (recorded) await this.#observed(window, step, observations);
         },
       });
       return { ...end, recorded };
@@ -154,11 +156,11 @@ export class AgentService {
 
   /** @throws chatModelMissing, and what the engine could not start for */
   async #model(window: Window | null, endpoint: Endpoint | undefined): Promise<ChatModel> {
-    if (endpoint !== undefined) return new EndpointChatModel(endpoint);
+    if (endpoint !== undefined) return new ScrubbedChatModel(new EndpointChatModel(endpoint));
     const core = await this.parts.core;
     const problem = cannotChat(core.engine);
     if (problem !== null) throw new HindsightError('chatModelMissing', { model: problem });
-    return new EngineChatModel(core.engine, window === null ? null : await this.parts.adapter(core, window.workspace));
+    return new ScrubbedChatModel(new EngineChatModel(core.engine, window === null ? null : await this.parts.adapter(core, window.workspace)));
   }
 
   async #during<T>(window: Window, cancelled: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -202,9 +204,10 @@ export class AgentService {
     return journal.consent(workspace) === 'granted' && (what === 'work' || journal.consent(chatKey(workspace)) === 'granted');
   }
 
-  #began(window: Window, made: { id: string; modality: Modality; action: AgentAction; trace: Trace; shownText: string }, place: Partial<Turn> = {}): void {
+  async #began(window: Window, made: { id: string; modality: Modality; action: AgentAction; trace: Trace; shownText: string }, at: Partial<Turn> = {}): Promise<void> {
     const now = this.parts.clock.now();
-    const { id, modality, action, trace, shownText } = made;
+    const { id, modality, trace, shownText } = made;
+    const { action, place } = await scrubAll({ action: made.action, place: at });
     const uri = place.uri ?? '';
     const turn: Turn = {
       id, modality, action, ...trace, shownText,
@@ -230,18 +233,20 @@ export class AgentService {
     this.parts.changed(window.workspace);
   }
 
-  #observed(window: Window, step: Step, observations: readonly Observation[]): void {
+  async #observed(window: Window, step: Step, seen: readonly Observation[]): Promise<void> {
+    const observations = await scrubAll(seen);
     const edited = observations.some((one) => one.kind === 'result' && one.tool === 'edit_file' && !one.failed);
     this.parts.intake.act(window.session, (actions) => actions.observed(step.id, observations, edited ? 'under review' : 'none', this.parts.clock.now()));
     this.parts.changed(window.workspace);
   }
 
   /** The user's words are what follows the reply before them. */
-  #said(window: Window, { conversation, prompt, previous }: Params<typeof wire.chatRespond>): void {
+  async #said(window: Window, { conversation, prompt, previous }: Params<typeof wire.chatRespond>): Promise<void> {
     const retry = this.#lastPrompts.get(conversation) === prompt;
     this.#lastPrompts.set(conversation, prompt);
     if (previous === null || !this.#mayRecord(window.workspace, 'chat')) return;
-    this.parts.intake.act(window.session, (actions) => actions.said(previous, prompt, retry, this.parts.clock.now()));
+    const words = await scrub(prompt);
+    this.parts.intake.act(window.session, (actions) => actions.said(previous, words, retry, this.parts.clock.now()));
   }
 }
 

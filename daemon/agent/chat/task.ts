@@ -34,8 +34,8 @@ export interface TaskParts {
   onText(text: string): void;
   onTool(call: ToolCall, title: string, state: Ran['state'] | 'running'): void;
   /** Before its calls run. */
-  record(step: Step): void;
-  observed(step: Step, observations: Observation[]): void;
+  record(step: Step): Promise<void>;
+  observed(step: Step, observations: Observation[]): Promise<void>;
 }
 
 export interface TaskEnd {
@@ -54,10 +54,10 @@ export async function runTask(task: Task, parts: TaskParts): Promise<TaskEnd> {
     const messages = fitted(task.messages, model.maxInputTokens * CHARS_PER_TOKEN);
     const answer = await model.respond({ messages, tools: toolbox.specs, maxTokens: model.maxOutputTokens, temperature: TEMPERATURE, signal: context.signal, onText: parts.onText });
     const step: Step = { id: `t-${randomUUID()}`, modality: modalityOf(answer.calls), action: { task: id, step: number, request: task.request, calls: answer.calls }, answer };
-    parts.record(step);
+    await parts.record(step);
     task.messages.push({ role: 'assistant', content: answer.text, calls: answer.calls });
     if (answer.calls.length === 0) return { turn: step.id, steps: number + 1, ended: 'reply' };
-    parts.observed(step, await runCalls(answer.calls, task, { ...context, turn: step.id }, parts));
+    await parts.observed(step, await runCalls(answer.calls, task, { ...context, turn: step.id }, parts));
   }
   return { turn: null, steps: MAX_STEPS, ended: 'steps' };
 }
