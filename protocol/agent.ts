@@ -87,6 +87,8 @@ export const chatRespond = request(
     conversation: z.string().min(1),
     prompt: z.string(),
     command: z.enum(CHAT_COMMANDS).optional(),
+    /** `talk`: a conversation without tools and without the agent's instructions. */
+    mode: z.enum(['agent', 'talk']).optional(),
     /** What the user attached or selected. */
     context: z.array(z.object({ title: z.string(), text: z.string() })),
     history: z.array(z.object({ role: z.enum(['user', 'assistant']), text: z.string() })),

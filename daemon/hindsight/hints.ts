@@ -1,5 +1,6 @@
 /** What a next state says should have been written instead, and which of several hints teaches. */
 import type { Hint, NextState, Turn } from '../journal/records.ts';
+import { LEAST_HINT_LENGTH } from '../reward/votes.ts';
 import { divergence } from './divergence.ts';
 
 const MAX_HINTS = 3;
@@ -7,10 +8,18 @@ const PRECEDENCE: readonly Hint['source'][] = ['developer', 'diagnostic', 'corre
 /** A hint that moves the teacher less than this, in mean |D|, teaches nothing. */
 const LEAST_MEAN_DELTA = 0.02;
 
+/** What the user said to be wrong with a reply, in the words of their correction. */
+function correctionsOf(turn: Turn, next: NextState, at: number): Hint[] {
+  const said = (next.observations ?? []).flatMap((one) => (one.kind === 'rating' && one.rating === 'wrong' && one.correction !== null ? [one.correction.trim()] : []));
+  return said.filter((text) => text.length >= LEAST_HINT_LENGTH).map((text) => ({ turn: turn.id, source: 'correction', text, at }));
+}
+
 /** Hints of a completion: the developer's own text, if it parts from the response (or nothing was
- *  offered there). Agreement needs no hint, and an unknown or blank text is none. */
+ *  offered there). Agreement needs no hint, and an unknown or blank text is none. Of a reply: the
+ *  user's correction. */
 export function hintsOf(turn: Turn, next: NextState, at: number): Hint[] {
   if (next.outcome === 'abandoned' || next.outcome === 'superseded') return [];
+  if (turn.modality === 'chat') return correctionsOf(turn, next, at);
   const text = next.developerText;
   if (text === null || text.trim() === '' || divergence(turn, text) === null) return [];
   return [{ turn: turn.id, source: 'developer', text, at }];

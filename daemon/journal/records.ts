@@ -25,6 +25,8 @@ export interface AgentAction {
   request: string;
   /** Empty: a reply. */
   calls: ToolCall[];
+  /** Of a reply: what the model read, from which the hinted teacher's prompt is made. */
+  messages?: { role: string; content: string }[];
 }
 
 /** One action of the agent, with the exact tokens that produced it (invariant 2 of design.md). */

@@ -15,6 +15,7 @@ import type { Support } from '../hindsight/distill.ts';
 import { teacherPrompt } from '../hindsight/inject.ts';
 import type { HintSnippet } from '../hindsight/inject.ts';
 import type { NextState, Sample, Turn } from '../journal/records.ts';
+import { chatLesson, isReply } from './chatLessons.ts';
 import { planLesson } from './plan.ts';
 import type { Plan } from './plan.ts';
 import type { LearnSettings, Method } from './settings.ts';
@@ -66,6 +67,15 @@ interface Draft {
 
 /** Sequences of some samples, by two batched score passes at most. Order is kept. */
 export async function buildLessons(sources: readonly LessonSource[], options: SequenceOptions): Promise<(Lesson | Masked)[]> {
+  const replies = new Map<number, Lesson | Masked>();
+  for (const source of sources) if (isReply(source.turn)) replies.set(source.sample.id, await chatLesson(source, options));
+  const written = await buildWritten(sources.filter(({ sample }) => !replies.has(sample.id)), options);
+  const bySample = new Map([...replies, ...written.map((lesson) => [lesson.sample, lesson] as const)]);
+  return sources.flatMap(({ sample }) => bySample.get(sample.id) ?? []);
+}
+
+/** Of completions: what the developer wrote is text. */
+async function buildWritten(sources: readonly LessonSource[], options: SequenceOptions): Promise<(Lesson | Masked)[]> {
   const plans = sources.map((source) => planLesson(source, options.method));
   const drafts = await draft(sources, plans, options);
   const distilled = drafts.filter((one) => one !== null && one.plan.kind === 'distillation' && one.written.length > 0) as Draft[];

@@ -13,7 +13,7 @@ import { chooseHint } from '../hindsight/hints.ts';
 import type { InformativenessRecord } from '../hindsight/informativeness.ts';
 import type { HintSnippet } from '../hindsight/inject.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { Sample, Turn } from '../journal/records.ts';
+import type { Hint, Sample, Turn } from '../journal/records.ts';
 import { buildLessons } from './sequences.ts';
 import type { Lesson, LessonSource } from './sequences.ts';
 import { METHODS } from './settings.ts';
@@ -167,7 +167,12 @@ function lessonSource(sample: Sample, journal: Journal): LessonSource | null {
   const turn = journal.turn(sample.turn);
   const next = journal.known(sample.turn);
   if (turn === null || next === null || turn.split !== 'train') return null;
-  return { sample, turn, next, hint: chooseHint(journal.hints(sample.turn))?.text ?? null };
+  return { sample, turn, next, hint: hintOf(turn, journal.hints(sample.turn)) };
+}
+
+/** A reply's correction is weighed when its lesson is built: there is one teacher pass for it anyway. */
+function hintOf(turn: Turn, hints: readonly Hint[]): string | null {
+  return (turn.modality === 'chat' ? hints.at(-1) : chooseHint(hints))?.text ?? null;
 }
 
 type Metrics = Record<string, number | null>;

@@ -38,6 +38,11 @@ const CONFIRM_SECONDS = 600;
 const INVOKE_SECONDS = 120;
 const APPLY_SECONDS = 30;
 const EDIT_TEMPERATURE = 0.6;
+/** Of a reply in a conversation without tools. */
+const TALK_TOKENS = 256;
+/** Corrections that stand before a conversation, and turns that are looked at to find them. */
+const REMEMBERED = 5;
+const REMEMBERED_TURNS = 200;
 
 export interface AgentParts {
   journal: Journal;
@@ -47,6 +52,10 @@ export interface AgentParts {
   adapter(core: Core, workspace: string): Promise<ServedAdapter | null>;
   splitOf(uri: string, now: number): Turn['split'];
   changed(workspace: string): void;
+  /** Earlier corrections of the user stand in front of a conversation. */
+  memory: boolean;
+  /** Models of any size may chat: a simulation asks for it. */
+  anySize: boolean;
 }
 
 export class AgentService {
@@ -96,17 +105,19 @@ export class AgentService {
   async respond(window: Window, params: Params<typeof wire.chatRespond>, cancelled: AbortSignal): Promise<Result<typeof wire.chatRespond>> {
     return this.#during(window, cancelled, async (signal) => {
       await this.#said(window, params);
-      const { stream, prompt, command, context, history, editorTools } = params;
+      const { stream, prompt, context, history, editorTools } = params;
+      const talk = params.mode === 'talk';
       const model = await this.#model(window, params.endpoint);
       const recorded = this.#mayRecord(window.workspace, 'chat');
       const messages: ChatMessage[] = [
-        { role: 'system', content: systemPrompt(command) },
+        ...this.#told(window.workspace, params),
         ...history.map(({ role, text }) => ({ role, content: text })),
         { role: 'user', content: userPrompt(prompt, context) },
       ];
       const end = await runTask({ request: prompt, messages }, {
         model,
-        toolbox: new Toolbox(editorTools),
+        toolbox: talk ? new Toolbox([], []) : new Toolbox(editorTools),
+        ...(talk && { maxTokens: TALK_TOKENS }),
         context: this.#toolContext(window, params, signal),
         onText: (text) => window.notify(wire.chatEvent, { stream, event: { kind: 'text', text } }),
         onTool: (call, title, state) => window.notify(wire.chatEvent, { stream, event: { kind: 'tool', call: call.id, tool: call.tool, title, state } }),
@@ -158,7 +169,7 @@ export class AgentService {
   async #model(window: Window | null, endpoint: Endpoint | undefined): Promise<ChatModel> {
     if (endpoint !== undefined) return new ScrubbedChatModel(new EndpointChatModel(endpoint));
     const core = await this.parts.core;
-    const problem = cannotChat(core.engine);
+    const problem = cannotChat(core.engine, this.parts.anySize ? 'any size' : 'capable');
     if (problem !== null) throw new HindsightError('chatModelMissing', { model: problem });
     return new ScrubbedChatModel(new EngineChatModel(core.engine, window === null ? null : await this.parts.adapter(core, window.workspace)));
   }
@@ -240,6 +251,14 @@ export class AgentService {
     this.parts.changed(window.workspace);
   }
 
+  /** What stands before a conversation: the agent's instructions, and what its user corrected before. */
+  #told(workspace: string, { mode, command }: Params<typeof wire.chatRespond>): ChatMessage[] {
+    const notes = this.parts.memory ? remembered(this.parts.journal, workspace) : [];
+    const wishes = notes.length === 0 ? [] : [`What this user asked for before:\n${notes.map((note) => `- ${note}`).join('\n')}`];
+    const content = [...(mode === 'talk' ? [] : [systemPrompt(command)]), ...wishes].join('\n\n');
+    return content === '' ? [] : [{ role: 'system', content }];
+  }
+
   /** The user's words are what follows the reply before them. */
   async #said(window: Window, { conversation, prompt, previous }: Params<typeof wire.chatRespond>): Promise<void> {
     const retry = this.#lastPrompts.get(conversation) === prompt;
@@ -248,6 +267,13 @@ export class AgentService {
     const words = await scrub(prompt);
     this.parts.intake.act(window.session, (actions) => actions.said(previous, words, retry, this.parts.clock.now()));
   }
+}
+
+/** The latest corrections of a workspace's conversations, the newest first, each once. */
+function remembered(journal: Journal, workspace: string): string[] {
+  const replies = journal.turnsOf({ workspace, role: 'main', open: false, limit: REMEMBERED_TURNS }).filter(({ modality }) => modality === 'chat');
+  const corrections = replies.flatMap(({ id }) => journal.hints(id).filter(({ source }) => source === 'correction').map(({ text }) => text.trim()));
+  return [...new Set(corrections)].slice(0, REMEMBERED);
 }
 
 /** As the user sees it: what is typed and not saved counts. */

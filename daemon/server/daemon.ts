@@ -49,6 +49,8 @@ export interface DaemonOptions extends EngineChoice {
   /** What the holdout is drawn on; the default is a file's half hour. */
   blockOf?: (offer: { uri: string; at: number }) => string;
   debounceMs?: number;
+  /** Let a model of any size chat; shipped daemons refuse what is too small to. */
+  chatAnySize?: boolean;
   log?: (line: string) => void;
 }
 
@@ -109,6 +111,8 @@ export class Daemon {
       adapter: (core, workspace) => this.#serving(core, workspace),
       splitOf: (uri, now) => splitOf(blockOf(uri, now), settings.holdoutShare),
       changed: (workspace) => this.#touch(workspace),
+      memory: METHODS[settings.method].memory,
+      anySize: options.chatAnySize === true,
     });
     // A failure is in the status; whoever waits for the core gets it, too.
     this.#core.catch(() => undefined);

@@ -21,10 +21,10 @@ const DEADLINE_SECONDS = 600;
 const CHAT_PARAMETERS = 50_000_000;
 
 /** @returns the sentence for the user; null = it can chat */
-export function cannotChat(engine: Engine): string | null {
+export function cannotChat(engine: Engine, wanted: 'capable' | 'any size' = 'capable'): string | null {
   const { name, chat, parameters } = engine.model;
   if (!chat) return `The model ${name} has no chat template and`;
-  return parameters < CHAT_PARAMETERS ? `The model ${name} is too small and` : null;
+  return wanted === 'capable' && parameters < CHAT_PARAMETERS ? `The model ${name} is too small and` : null;
 }
 
 export class EngineChatModel implements ChatModel {

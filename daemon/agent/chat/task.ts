@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import type { AgentAction, Modality, Observation, ToolCall } from '../../journal/records.ts';
 import type { Ran, Toolbox } from '../tools/toolbox.ts';
 import type { ToolContext } from '../tools/tool.ts';
+import { plainMessages } from './toolText.ts';
 import type { Answer, ChatMessage, ChatModel } from './model.ts';
 
 const MAX_STEPS = 30;
@@ -31,6 +32,8 @@ export interface TaskParts {
   model: ChatModel;
   toolbox: Toolbox;
   context: Omit<ToolContext, 'turn'>;
+  /** Of one answer; absent = as many as the model can. */
+  maxTokens?: number;
   onText(text: string): void;
   onTool(call: ToolCall, title: string, state: Ran['state'] | 'running'): void;
   /** Before its calls run. */
@@ -52,8 +55,8 @@ export async function runTask(task: Task, parts: TaskParts): Promise<TaskEnd> {
   for (let number = 0; number < MAX_STEPS; number += 1) {
     if (context.signal.aborted) return { turn: null, steps: number, ended: 'stopped' };
     const messages = fitted(task.messages, model.maxInputTokens * CHARS_PER_TOKEN);
-    const answer = await model.respond({ messages, tools: toolbox.specs, maxTokens: model.maxOutputTokens, temperature: TEMPERATURE, signal: context.signal, onText: parts.onText });
-    const step: Step = { id: `t-${randomUUID()}`, modality: modalityOf(answer.calls), action: { task: id, step: number, request: task.request, calls: answer.calls }, answer };
+    const answer = await model.respond({ messages, tools: toolbox.specs, maxTokens: parts.maxTokens ?? model.maxOutputTokens, temperature: TEMPERATURE, signal: context.signal, onText: parts.onText });
+    const step: Step = { id: `t-${randomUUID()}`, modality: modalityOf(answer.calls), action: { task: id, step: number, request: task.request, calls: answer.calls, ...(answer.calls.length === 0 && { messages: plainMessages(messages, toolbox.specs) }) }, answer };
     await parts.record(step);
     task.messages.push({ role: 'assistant', content: answer.text, calls: answer.calls });
     if (answer.calls.length === 0) return { turn: step.id, steps: number + 1, ended: 'reply' };
