@@ -10,6 +10,7 @@ import { registerJournal } from './commands/journal.ts';
 import { registerModel } from './commands/model.ts';
 import { registerReplay } from './commands/replay.ts';
 import { registerServe } from './commands/serve.ts';
+import { registerSimulate } from './commands/simulate.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerStop } from './commands/stop.ts';
 import { registerVerdicts } from './commands/verdicts.ts';
@@ -21,6 +22,7 @@ const hindsight = new Command('hindsight')
 
 registerDemo(hindsight);
 registerReplay(hindsight);
+registerSimulate(hindsight);
 registerServe(hindsight);
 registerStop(hindsight);
 registerStatus(hindsight);

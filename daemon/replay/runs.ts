@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { HindsightError } from '../../protocol/errors.ts';
 import { codeVersion, modelVersion, runKey } from './keep.ts';
 import type { KeptRun, RunStore } from './keep.ts';
+import { inLanes } from './lanes.ts';
 import type { RunRecord } from './result.ts';
 import { replayOnce } from './run.ts';
 import type { RunOptions } from './run.ts';
@@ -47,32 +48,19 @@ export async function replay(options: ReplayOptions): Promise<RunRecord[]> {
   const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / Math.max(1, lanes)));
   const total = missing.length * options.stream.commits.length;
   const known = finished.size > 0 ? `, ${finished.size} of ${jobs.length} runs were there` : '';
-  let [next, done] = [0, 0];
-  const lane = async (): Promise<void> => {
-    for (let job = missing[next++]; job !== undefined; job = missing[next++]) {
-      const { key, labels, options: own } = job;
-      const run = await replayOnce({ ...own, threads, onCommit: () => onProgress?.(++done, total, `${labels.join(' = ')}, seed ${own.settings.seed}${known}`) });
-      if (codeVersion() !== version) throw new HindsightError('badRequest', { problem: 'The program was built anew while the replay ran, so its runs would not be of one version', remedy: 'Start the replay again.' });
-      finished.set(key, run);
-      store?.put(key, run);
-    }
-  };
-  await together(Array.from({ length: lanes }, lane), () => (next = missing.length));
+  let done = 0;
+  await inLanes(missing, lanes, async ({ key, labels, options: own }) => {
+    const run = await replayOnce({ ...own, threads, onCommit: () => onProgress?.(++done, total, `${labels.join(' = ')}, seed ${own.settings.seed}${known}`) });
+    if (codeVersion() !== version) throw new HindsightError('badRequest', { problem: 'The program was built anew while the replay ran, so its runs would not be of one version', remedy: 'Start the replay again.' });
+    finished.set(key, run);
+    store?.put(key, run);
+  });
   return options.variants.flatMap(({ label }) =>
     jobs.filter(({ labels }) => labels.includes(label)).flatMap(({ key }) => {
       const run = finished.get(key);
       return run ? [{ method: label, ...run }] : [];
     }),
   );
-}
-
-/** Lets every lane end by itself, also where one has failed: a run in progress has processes and files of its own. */
-async function together(lanes: readonly Promise<void>[], stop: () => void): Promise<void> {
-  const settled = await Promise.allSettled(lanes.map((lane) => lane.catch((thrown: unknown) => {
-    stop();
-    throw thrown;
-  })));
-  for (const one of settled) if (one.status === 'rejected') throw one.reason;
 }
 
 /** Seed by seed, so that a replay cut short has all methods of the first seeds. */
