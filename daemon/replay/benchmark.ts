@@ -49,7 +49,7 @@ export async function benchmark({ methods, settings, latency, ...options }: Benc
     maxLines: options.maxLines,
     poison: options.poison ?? null,
     machine: { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: availableParallelism(), memoryGiB: Math.round(totalmem() / 2 ** 30), platform: `${process.platform}-${process.arch}`, node: process.version },
-    secondsOutcomeToServed: latency && learner ? await outcomeToServed({ ...options, settings: learned }) : null,
+    outcomeToServed: latency && learner ? await outcomeToServed({ ...options, settings: learned }) : null,
   });
 }
 

@@ -15,7 +15,7 @@ import type { RunRecord } from './result.ts';
 export type KeptRun = Omit<RunRecord, 'method'>;
 
 /** Raised when the shape of `KeptRun` changes. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 export class RunStore {
   /** @param use  `write`: what is there is not looked at, but made anew and written over */

@@ -23,8 +23,20 @@ import type { Texts } from './stream.ts';
 const LIMIT_MS = 90_000;
 const WORKSPACE = 'file:///replay/latency';
 
-/** @returns seconds, the median over the verdicts that were learned from; null = no version got to serve */
-export async function outcomeToServed(options: Pick<RunOptions, 'stream' | 'modelDir' | 'settings' | 'maxLines'>): Promise<number | null> {
+/** Seconds, each the median over the verdicts that were learned from. */
+export interface Latency {
+  /** From a verdict to the first answer of a version that learned from it. */
+  total: number;
+  /** Until its step began: other samples were waited for, or another step was running. */
+  waiting: number;
+  /** Until the candidate was written. */
+  training: number;
+  /** The gate, and the time until the developer asked again. */
+  gateAndNextRequest: number;
+}
+
+/** @returns null = no version got to serve */
+export async function outcomeToServed(options: Pick<RunOptions, 'stream' | 'modelDir' | 'settings' | 'maxLines'>): Promise<Latency | null> {
   const home = mkdtempSync(join(tmpdir(), 'hindsight-latency-'));
   const { stream, modelDir, settings, maxLines } = options;
   const engine = await startEngine({ modelDir });
@@ -44,8 +56,8 @@ export async function outcomeToServed(options: Pick<RunOptions, 'stream' | 'mode
     for (const commit of stream.commits) {
       await developer.commit(planCommit(commit, texts, maxLines));
       applyCommit(texts, commit);
-      const seconds = servedAfter(daemon.journal);
-      if (seconds.length > 0) return median(seconds);
+      const latency = latencyOf(servedAfter(daemon.journal));
+      if (latency !== null) return latency;
       if (systemClock.now() > until) return null;
     }
     return null;
@@ -56,15 +68,23 @@ export async function outcomeToServed(options: Pick<RunOptions, 'stream' | 'mode
   }
 }
 
-/** For each verdict that a served version learned from: seconds until that version's first answer. */
-function servedAfter(journal: Journal): number[] {
+/** Each verdict that a served version learned from: seconds until its step, its candidate, and the first answer by that version. */
+function servedAfter(journal: Journal): Omit<Latency, 'total'>[] {
   const turns = journal.turnsOf({ workspace: WORKSPACE });
-  return journal.steps({ workspace: WORKSPACE, state: 'gated' }).flatMap(({ id, candidate }) => {
+  const madeAt = new Map(journal.adapters(WORKSPACE).map(({ version, createdAt }) => [version, createdAt]));
+  return journal.steps({ workspace: WORKSPACE, state: 'gated' }).flatMap(({ id, candidate, startedAt }) => {
     const answers = turns.filter(({ adapter }) => candidate !== null && adapter !== null && adapter >= candidate).map(({ offeredAt }) => offeredAt);
-    if (answers.length === 0) return [];
+    const written = candidate === null ? undefined : madeAt.get(candidate);
+    if (answers.length === 0 || written === undefined) return [];
     const taught = journal.samples({ workspace: WORKSPACE, state: 'consumed' }).filter(({ step }) => step === id);
-    return taught.flatMap(({ turn }) => journal.verdicts(turn).slice(0, 1).map(({ at }) => (Math.min(...answers) - at) / 1000));
+    return taught.flatMap(({ turn }) => journal.verdicts(turn).slice(0, 1).map(({ at }) => ({ waiting: (startedAt - at) / 1000, training: (written - startedAt) / 1000, gateAndNextRequest: (Math.min(...answers) - written) / 1000 })));
   });
+}
+
+function latencyOf(parts: readonly Omit<Latency, 'total'>[]): Latency | null {
+  if (parts.length === 0) return null;
+  const of = (value: (part: Omit<Latency, 'total'>) => number): number => median(parts.map(value));
+  return { total: of((part) => part.waiting + part.training + part.gateAndNextRequest), waiting: of((part) => part.waiting), training: of((part) => part.training), gateAndNextRequest: of((part) => part.gateAndNextRequest) };
 }
 
 function median(values: readonly number[]): number {

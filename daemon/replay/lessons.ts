@@ -30,12 +30,14 @@ export async function pickLessons(engine: Engine, taught: readonly TaughtPlace[]
 
 function lessonOf({ commit, place, natsBefore }: TaughtPlace, natsAfter: number): LessonRecord {
   const above = place.text.slice(0, place.offset).split('\n');
+  const below = place.text.slice(place.offset).split('\n');
   return {
     commit,
     path: place.path,
     context: above.slice(-CONTEXT_LINES - 1, -1).join('\n'),
     suggestion: place.suggestion?.text ?? '',
     written: place.rest,
+    hint: `${above.slice(-3).join('\n')}${place.rest}\n${below.slice(1, 2).join('\n')}`.trimEnd(),
     bytes: Buffer.byteLength(place.rest),
     natsBefore,
     natsAfter,

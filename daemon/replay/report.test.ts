@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
+import { remarks } from './benchmark.ts';
 import { niceTicks } from './chart.ts';
 import { htmlReport } from './report.ts';
 import { resultOf } from './result.ts';
@@ -33,15 +34,16 @@ function run(method: string, seed: number, gain: number): RunRecord {
     forgettingPct: gain * 4,
     adapterVersions: method === 'frozen' ? 0 : 3,
     decisions: method === 'frozen' ? [] : [{ version: 1, after: 4, state: 'serving', samples: 16, reason: 'Held-out edits became likelier by 0.031 nats/byte.' }],
-    lessons: [{ commit: 'c3', path: 'src/<b>.ts', context: 'function f() {\n  const x = 1;', suggestion: 'return <T>y;', written: 'return x & 1;', bytes: 13, natsBefore: -18, natsAfter: -11 }],
+    lessons: [{ commit: 'c3', path: 'src/<b>.ts', context: 'function f() {\n  const x = 1;', suggestion: 'return <T>y;', written: 'return x & 1;', hint: '  const x = 1;\n  return x & 1;', bytes: 13, natsBefore: -18, natsAfter: -11 }],
   };
 }
 
 const runs = [run('frozen', 1, 0), ...[1, 2].flatMap((seed) => [run('sft', seed, 0.04), run('combined', seed, 0.12), run('binary', seed, -0.03), run('memory', seed, 0.001)])];
+const LATENCY = { total: 12.34, waiting: 8, training: 3, gateAndNextRequest: 1 };
 const variants = ['frozen', 'sft', 'combined', 'binary', 'memory'].map((label) => variantOf(label, DEFAULT_SETTINGS));
 const result = resultOf(runs, {
   variants, learner: 'combined',
-   stream: 'a & b', origin: 'f00', model: 'seed', commit: null, settings: DEFAULT_SETTINGS, maxLines: 12, machine: { cpu: 'x', cores: 2 }, poison: null, secondsOutcomeToServed: 12.34,
+   stream: 'a & b', origin: 'f00', model: 'seed', commit: null, settings: DEFAULT_SETTINGS, maxLines: 12, machine: { cpu: 'x', cores: 2 }, poison: null, outcomeToServed: LATENCY,
 });
 
 describe('the result', () => {
@@ -60,7 +62,7 @@ describe('the result', () => {
   });
 
   it('is the same for the same runs', () => {
-    expect(JSON.stringify(resultOf(runs, { ...result, variants, settings: DEFAULT_SETTINGS, maxLines: 12, secondsOutcomeToServed: 12.34 }).methods)).toBe(JSON.stringify(result.methods));
+    expect(JSON.stringify(resultOf(runs, { ...result, variants, settings: DEFAULT_SETTINGS, maxLines: 12, outcomeToServed: LATENCY }).methods)).toBe(JSON.stringify(result.methods));
   });
 });
 
@@ -83,6 +85,19 @@ describe('the report', () => {
     expect(html).toContain('binary: likelihood of the next edit');
     expect(html).not.toContain('NaN');
   });
+});
+
+it('a poisoned stream is told by what the gate let pass, a planted preference by its curves', () => {
+  const shares = (wanted: number) => ({ wanted, unwanted: 0, margin: 1 });
+  const probed = runs.map((one): RunRecord => ({
+    ...one,
+    audit: one.method === 'binary' ? [{ version: 2, goldenLossPct: 1.4, heldOutNatsPerByte: null }] : [],
+    probes: [10, 20, 30].map((interactions) => ({ interactions, line: shares(0), word: shares(one.method === 'combined' && interactions > 10 ? 0.75 : 0) })),
+  }));
+  const poisoned = resultOf(probed, { variants, learner: 'combined', stream: 's', origin: 'o', model: 'seed', commit: null, settings: DEFAULT_SETTINGS, maxLines: 12, machine: {}, poison: 'flip30', outcomeToServed: null });
+  for (const told of ['A developer who misleads: flip30', '>harmful<', 'The planted preference after its first word']) expect(htmlReport(poisoned)).toContain(told);
+  expect(remarks(poisoned)).toContainEqual(expect.stringMatching(/^binary: 2 of 2 promoted versions were harmful/));
+  expect(remarks(poisoned)).toContainEqual(expect.stringMatching(/^combined, seed 1: after its first word the preference shows at half of the probes after 20 interactions; in the end it is suggested at 75 %/));
 });
 
 it('ticks enclose their range in round steps, whatever the range', () => {

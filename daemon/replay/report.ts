@@ -1,6 +1,8 @@
 /** The replay's HTML report: one file, no scripts, nothing from elsewhere, light and dark. Every figure is from the result. */
+import { isHarmful } from './audit.ts';
 import { escape, lineChart, number } from './chart.ts';
 import type { Series } from './chart.ts';
+import { POISONS } from './conduct.ts';
 import type { LessonRecord, MethodResult, ReplayResult } from './result.ts';
 import type { Interval, MetricName } from './statistics.ts';
 
@@ -31,7 +33,7 @@ function lookOf(name: string, at: number): { colour: string; dash: string } {
 }
 
 export function htmlReport(result: ReplayResult): string {
-  const sections = [headline(result), table(result), curves(result), versions(result), lessons(result), worse(result), method(result)];
+  const sections = [headline(result), table(result), duel(result), curves(result), preference(result), poison(result), versions(result), lessons(result), worse(result), method(result)];
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -60,10 +62,17 @@ function headline(result: ReplayResult): string {
   const verdict = delta.lo > 0 ? 'clear of zero' : delta.hi < 0 ? 'clear of zero: it became worse' : 'zero lies inside: no difference is shown';
   return `<section class="headline" aria-label="Result">
 <p class="figure">${signed(delta.mean, 4)} <span>nats per byte</span></p>
-<p><strong>${escape(name)}</strong> against the frozen model: each byte of the next edit became ${number(Math.abs(percent), 1)} % ${percent < 0 ? 'less likely' : 'likelier'} (95 % interval ${signed(delta.lo, 4)} to ${signed(delta.hi, 4)}; ${verdict}). Characters saved: ${number(result.methods.frozen?.charsSavedPct ?? 0, 1)} % frozen, ${number(learned.charsSavedPct, 1)} % learned. Unrelated texts: loss ${signed(learned.forgettingPct, 2)} %.${
-    result.secondsOutcomeToServed === null ? '' : ` From an outcome to a completion by the adapter that learned from it: ${number(result.secondsOutcomeToServed, 1)} s.`
+<p><strong>${escape(name)}</strong> against the frozen model: each byte of the next edit became ${number(Math.abs(percent), 1)} % ${percent < 0 ? 'less likely' : 'likelier'} (95 % interval ${signed(delta.lo, 4)} to ${signed(delta.hi, 4)}; ${verdict}). Characters saved: ${number(result.methods.frozen?.charsSavedPct ?? 0, 1)} % frozen, ${number(learned.charsSavedPct, 1)} % learned${learned.charsSavedGainPct === null ? '' : ` (${signed(learned.charsSavedGainPct, 0)} % of what frozen saves)`}. Unrelated texts: loss ${signed(learned.forgettingPct, 2)} %.${
+    result.secondsOutcomeToServed === null ? '' : ` From an outcome to a completion by the adapter that learned from it: ${number(result.secondsOutcomeToServed, 1)} s${spent(result)}.`
   }</p>
 </section>`;
+}
+
+/** Where the time from outcome to served goes. */
+function spent({ outcomeToServed }: ReplayResult): string {
+  if (outcomeToServed === null) return '';
+  const { waiting, training, gateAndNextRequest } = outcomeToServed;
+  return ` (waiting for a full batch ${number(waiting, 1)} s, training ${number(training, 1)} s, gate and next request ${number(gateAndNextRequest, 1)} s; medians)`;
 }
 
 function methodNames(result: ReplayResult): string[] {
@@ -74,7 +83,7 @@ function table(result: ReplayResult): string {
   const head = COLUMNS.map((c) => `<th scope="col">${c.head}<br><small>${c.note}</small></th>`).join('');
   const rows = methodNames(result).flatMap((name) => {
     const of = result.methods[name];
-    return of ? [`<tr><th scope="row">${escape(name)}</th>${COLUMNS.map((c) => cell(of, c)).join('')}<td>${number(of.shown, 1)}</td><td>${signed(of.forgettingPct, 2)}</td><td>${number(of.adapterVersions, 1)}</td></tr>`] : [];
+    return of ? [`<tr><th scope="row">${escape(name)}</th>${COLUMNS.map((c) => cell(of, c)).join('')}<td>${number(of.shown, 1)}</td><td>${signed(of.forgettingPct, 2)}${of.forgettingWorstPct > of.forgettingPct ? `<br><small>worst ${signed(of.forgettingWorstPct, 2)}</small>` : ''}</td><td>${number(of.adapterVersions, 1)}</td></tr>`] : [];
   });
   return `<section>
 <h2>Methods side by side</h2>
@@ -86,11 +95,55 @@ function table(result: ReplayResult): string {
 </section>`;
 }
 
+/** The learner against every other method. */
+function duel(result: ReplayResult): string {
+  const of = result.learner === null ? undefined : result.methods[result.learner];
+  const others = Object.entries(of?.against ?? {}).filter(([name]) => name !== 'frozen');
+  if (result.learner === null || others.length === 0) return '';
+  const rows = others.map(([name, delta]) => `<tr><th scope="row">${escape(name)}</th>${COLUMNS.map(({ metric, digits }) => `<td>${difference(delta[metric], digits)}</td>`).join('')}</tr>`);
+  return `<section>
+<h2>${escape(result.learner)} against the others</h2>
+<div class="wide"><table><thead><tr><th scope="col">Against</th>${COLUMNS.map((c) => `<th scope="col">${c.head}<br><small>${c.note}</small></th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>
+</section>`;
+}
+
+/** From when the planted preference shows, run by run. */
+function preference(result: ReplayResult): string {
+  const runs = result.runs.filter((run) => run.probes !== undefined && run.seed === result.settings.seed);
+  if (runs.length === 0) return '';
+  const last = Math.max(...runs.flatMap((run) => (run.probes ?? []).map(({ interactions }) => interactions)));
+  const charts = (['line', 'word'] as const).map((kind) => {
+    const where = kind === 'line' ? 'at the start of a line' : 'after its first word';
+    const series = runs.map((run): Series => ({ name: run.method, ...lookOf(run.method, methodNames(result).indexOf(run.method)), points: (run.probes ?? []).map((probe) => ({ x: probe.interactions, y: 100 * probe[kind].wanted })) }));
+    const chart = lineChart({ title: `The planted preference ${where}`, description: 'Share of held-out places at which it is suggested.', x: { label: 'suggestions that the developer was shown', max: last }, compareFrom: last, y: { label: `suggested ${where}, %`, digits: 0 }, series });
+    return `<figure>${chart}<figcaption>Share of places in files that nothing was learned from, ${where}, at which the preference is suggested (seed ${result.settings.seed}).</figcaption></figure>`;
+  });
+  return `<section>
+<h2>The planted preference</h2>
+${charts.join('\n')}
+</section>`;
+}
+
+/** What the gate let pass of a poisoned stream, weighed without it. */
+function poison(result: ReplayResult): string {
+  if (result.poison === null) return '';
+  const rows = result.runs.flatMap((run) => (run.audit ?? []).map((one) => `<tr><th scope="row">${escape(run.method)}</th><td>${run.seed}</td><td>${one.version}</td><td>${signed(one.goldenLossPct, 2)}</td><td>${one.heldOutNatsPerByte === null ? '–' : signed(one.heldOutNatsPerByte, 4)}</td><td class="${isHarmful(one) ? 'worse' : 'better'}">${isHarmful(one) ? 'harmful' : 'no'}</td></tr>`));
+  return `<section>
+<h2>A developer who misleads: ${escape(result.poison)}</h2>
+<p>The simulated developer ${escape(POISONS[result.poison])}. Versions that were promoted, weighed on the golden set and on the history’s own lines of held-out commits, against the base.</p>
+<div class="wide"><table><thead><tr><th scope="col">Method</th><th scope="col">Seed</th><th scope="col">Version</th><th scope="col">Golden loss<br><small>%</small></th><th scope="col">Held-out lines<br><small>nats per byte</small></th><th scope="col">Harmful</th></tr></thead><tbody>${rows.join('') || '<tr><td colspan="6" class="text">No version was promoted.</td></tr>'}</tbody></table></div>
+</section>`;
+}
+
 function cell(of: MethodResult, { metric, digits }: { metric: MetricName; digits: number }): string {
   const delta = of.delta[metric];
   const value = `<td>${number(of[metric], digits)}`;
   if (!delta) return `${value}</td>`;
-  return `${value}<br><small class="${tone(delta)}">${mark(delta)}${signed(delta.mean, digits)} <span>[${signed(delta.lo, digits)}, ${signed(delta.hi, digits)}]</span></small></td>`;
+  return `${value}<br>${difference(delta, digits)}</td>`;
+}
+
+function difference(delta: Interval, digits: number): string {
+  return `<small class="${tone(delta)}">${mark(delta)}${signed(delta.mean, digits)} <span>[${signed(delta.lo, digits)}, ${signed(delta.hi, digits)}]</span></small>`;
 }
 
 function tone(delta: Interval): string {
@@ -103,7 +156,7 @@ function mark(delta: Interval): string {
 
 function curves(result: ReplayResult): string {
   const series = (names: readonly string[], y: 'mean' | 'charsSavedPct'): Series[] =>
-    names.map((name) => ({ name, ...lookOf(name, methodNames(result).indexOf(name)), points: (result.curve[name] ?? []).map((p) => (y === 'mean' ? { x: p.commit, y: p.mean, lo: p.lo, hi: p.hi } : { x: p.commit, y: p.charsSavedPct })) }));
+    names.map((name) => ({ name, ...lookOf(name, methodNames(result).indexOf(name)), points: (result.curve[name] ?? []).map((p) => (y === 'mean' ? { x: p.commit, y: p.mean, lo: p.lo, hi: p.hi } : { x: p.commit, y: p.charsSavedPct, lo: p.charsSaved.lo, hi: p.charsSaved.hi })) }));
   const names = methodNames(result);
   const frame = { x: { label: 'commits replayed', max: result.commits }, compareFrom: result.commits - result.compared };
   const window = result.commits - (result.curve.frozen?.length ?? result.commits) + 1;
@@ -118,7 +171,7 @@ function curves(result: ReplayResult): string {
   return `<section>
 <h2>Learning curve</h2>
 <figure>${likelihood}<figcaption>Log-likelihood of the next edit minus that of the frozen model on the same lines, over the trailing ${window} commits; bands are 95 % intervals.</figcaption></figure>
-<figure>${saved}<figcaption>Characters that need not be typed, over the trailing ${window} commits.</figcaption></figure>
+<figure>${saved}<figcaption>Characters that need not be typed, over the trailing ${window} commits; bands are 95 % intervals.</figcaption></figure>
 </section>`;
 }
 
@@ -147,7 +200,7 @@ ${result.lessons
     (lesson) => `<article>
 <h3>${escape(lesson.path)} <small>${escape(lesson.commit.slice(0, 8))}</small></h3>
 <pre aria-label="Code above the line">${escape(lesson.context)}</pre>
-<dl><dt>Suggested</dt><dd><code>${escape(lesson.suggestion)}</code></dd><dt>Written</dt><dd><code>${escape(lesson.written)}</code></dd><dt>Probability per byte</dt><dd>${probability(lesson.natsBefore, lesson.bytes)} → ${probability(lesson.natsAfter, lesson.bytes)} <span class="${better(lesson) ? 'better' : 'worse'}">(${signed((lesson.natsAfter - lesson.natsBefore) / lesson.bytes, 3)} nats per byte)</span></dd></dl>
+<dl><dt>Suggested</dt><dd><code>${escape(lesson.suggestion)}</code></dd><dt>Written</dt><dd><code>${escape(lesson.written)}</code></dd><dt>Hint</dt><dd><code>${escape(lesson.hint)}</code></dd><dt>Probability per byte</dt><dd>${probability(lesson.natsBefore, lesson.bytes)} → ${probability(lesson.natsAfter, lesson.bytes)} <span class="${better(lesson) ? 'better' : 'worse'}">(${signed((lesson.natsAfter - lesson.natsBefore) / lesson.bytes, 3)} nats per byte)</span></dd></dl>
 </article>`,
   )
   .join('\n')}

@@ -4,6 +4,7 @@ import type { LearnSettings } from '../learn/settings.ts';
 import { comparedCommits, intervals, METRIC_NAMES, metricsOf, pairedDelta, perCommit, addTally, NO_TALLY } from './statistics.ts';
 import type { AuditRecord } from './audit.ts';
 import type { Poison } from './conduct.ts';
+import type { Latency } from './latency.ts';
 import type { ProbeRecord } from './probes.ts';
 import type { Interval, MetricName, Metrics, Tally } from './statistics.ts';
 import { BASELINE, changedSettings } from './variants.ts';
@@ -38,6 +39,8 @@ export interface LessonRecord {
   context: string;
   suggestion: string;
   written: string;
+  /** What the hinted teacher read besides: the file's lines with the developer's text in its place. */
+  hint: string;
   bytes: number;
   natsBefore: number;
   natsAfter: number;
@@ -82,6 +85,8 @@ export interface MethodResult extends Metrics {
 export interface CurvePoint extends Interval {
   commit: number;
   charsSavedPct: number;
+  /** 95 % interval of `charsSavedPct`. */
+  charsSaved: Interval;
 }
 
 export interface ReplayResult {
@@ -95,6 +100,8 @@ export interface ReplayResult {
   methods: Partial<Record<string, MethodResult>>;
   /** Seconds from a completion's verdict to the first completion by an adapter trained on it; null = not measured. */
   secondsOutcomeToServed: number | null;
+  /** Where that time goes, seconds; medians, so they need not add up. */
+  outcomeToServed: Latency | null;
   /** Commit of Hindsight that was measured; null outside of a repository. */
   commit: string | null;
   origin: string;
@@ -121,7 +128,7 @@ export interface ResultContext {
   settings: LearnSettings;
   maxLines: number;
   machine: Record<string, string | number>;
-  secondsOutcomeToServed: number | null;
+  outcomeToServed: Latency | null;
   poison: Poison | null;
 }
 
@@ -137,6 +144,7 @@ export function resultOf(runs: readonly RunRecord[], context: ResultContext): Re
   const measured = new Map(methods.map((method): [string, Measured] => [method, { seeds: of(method).length, tallies: perCommit(of(method).map((run) => run.commits.slice(-compared).map(({ tally }) => tally))) }]));
   return {
     ...facts,
+    secondsOutcomeToServed: facts.outcomeToServed?.total ?? null,
     seeds,
     commits,
     compared,
@@ -186,7 +194,8 @@ function curveOf(runs: readonly RunRecord[], frozen: readonly RunRecord[]): Curv
   return own.slice(window - 1).map((_, start) => {
     const end = start + window;
     const delta = pairedDelta(own.slice(start, end), base.slice(start, end), { method: runs.length, baseline: frozen.length }).nextEditLogLikPerByte;
-    return { commit: end, ...delta, charsSavedPct: metricsOf(own.slice(start, end).reduce(addTally, NO_TALLY), runs.length).charsSavedPct };
+    const charsSaved = intervals(own.slice(start, end), runs.length).charsSavedPct;
+    return { commit: end, ...delta, charsSavedPct: charsSaved.mean, charsSaved };
   });
 }
 

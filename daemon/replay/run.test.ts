@@ -71,7 +71,7 @@ const options = (commits: number, more: Partial<ReplayOptions>): ReplayOptions =
 });
 /** What the figures are made of; everything that is not a clock's. */
 const resultFrom = (variants: ReplayOptions['variants'], runs: readonly RunRecord[]): string =>
-  JSON.stringify(resultOf(runs, { variants, learner: 'combined', stream: 's', origin: 'o', model: 'm', commit: null, settings, maxLines: 4, machine: {}, poison: null, secondsOutcomeToServed: null }));
+  JSON.stringify(resultOf(runs, { variants, learner: 'combined', stream: 's', origin: 'o', model: 'm', commit: null, settings, maxLines: 4, machine: {}, poison: null, outcomeToServed: null }));
 
 const FULL = process.env['HINDSIGHT_FULL'] === '1';
 const folders: string[] = [];
