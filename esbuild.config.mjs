@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(fileURLToPath(import.meta.url));
 
 /** Native addons and packages with assets of their own stay in node_modules. */
-const external = ['vscode', 'libsql', 'node-pty', 'onnxruntime-node', '*.node'];
+const external = ['vscode', 'libsql', 'node-pty', 'onnxruntime-node', 'playwright-core', '*.node'];
 const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, write: false };
 
 const programs = {

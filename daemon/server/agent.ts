@@ -18,6 +18,7 @@ import { EndpointChatModel } from '../agent/chat/endpointModel.ts';
 import { ScrubbedChatModel } from '../agent/chat/scrubbedModel.ts';
 import type { ChatMessage, ChatModel, Trace } from '../agent/chat/model.ts';
 import { systemPrompt, userPrompt } from '../agent/chat/prompts.ts';
+import { BrowserSession } from '../agent/browser/session.ts';
 import { runTask } from '../agent/chat/task.ts';
 import type { Step } from '../agent/chat/task.ts';
 import { codeOf, editMessages } from '../agent/edit/propose.ts';
@@ -114,11 +115,12 @@ export class AgentService {
         ...history.map(({ role, text }) => ({ role, content: text })),
         { role: 'user', content: userPrompt(prompt, context) },
       ];
+      const browser = new BrowserSession();
       const end = await runTask({ request: prompt, messages }, {
         model,
         toolbox: talk ? new Toolbox([], []) : new Toolbox(editorTools),
         ...(talk && { maxTokens: TALK_TOKENS }),
-        context: this.#toolContext(window, params, signal),
+        context: this.#toolContext(window, params, browser, signal),
         onText: (text) => window.notify(wire.chatEvent, { stream, event: { kind: 'text', text } }),
         onTool: (call, title, state) => window.notify(wire.chatEvent, { stream, event: { kind: 'tool', call: call.id, tool: call.tool, title, state } }),
         record: async (step) => {
@@ -127,7 +129,7 @@ export class AgentService {
         observed: async (step, observations) => {
           if (recorded) await this.#observed(window, step, observations);
         },
-      });
+      }).finally(() => browser.close());
       return { ...end, recorded };
     });
   }
@@ -185,7 +187,7 @@ export class AgentService {
     }
   }
 
-  #toolContext(window: Window, { stream, allowedCommands }: Params<typeof wire.chatRespond>, signal: AbortSignal): Omit<ToolContext, 'turn'> {
+  #toolContext(window: Window, { stream, allowedCommands }: Params<typeof wire.chatRespond>, browser: BrowserSession, signal: AbortSignal): Omit<ToolContext, 'turn'> {
     const { journal } = this.parts;
     const { workspace } = window;
     const folder = fileURLToPath(workspace);
@@ -193,6 +195,7 @@ export class AgentService {
     return {
       folder,
       signal,
+      browser,
       readText: (path) => textOf(window, path),
       async applyEdit({ turn, path, before, after }) {
         const { applied, problem } = await window.ask(wire.editApply, { stream, turn, uri: pathToFileURL(path).href, before, after }, { signal, deadline: APPLY_SECONDS });

@@ -27,9 +27,9 @@ export class Confirmations implements vscode.Disposable {
     const fence = '`'.repeat(Math.max(3, ...[...question.detail.matchAll(/`+/g)].map((run) => run[0].length + 1)));
     stream.markdown(`\n\n**${question.title}?**\n\n${fence}sh\n${question.detail}\n${fence}\n`);
     const button = (title: string, answer: Answer): void => stream.button({ title, command: COMMANDS.answerTool, arguments: [name, answer] });
-    button(vscode.l10n.t('Run'), 'once');
+    button(question.tool === 'browser_open' ? vscode.l10n.t('Open') : vscode.l10n.t('Run'), 'once');
     if (question.remember !== null) button(vscode.l10n.t('Always run "{0}" here', short(question.remember)), 'always');
-    button(vscode.l10n.t('Do not run'), 'no');
+    button(vscode.l10n.t('No'), 'no');
     return new Promise((resolve) => {
       const answer = (given: Answer): void => {
         this.#open.delete(name);

@@ -74,6 +74,7 @@ async function work(
   const stopping = token.onCancellationRequested(() => ended.abort());
   const title = request.prompt.trim() === '' ? `/${request.command ?? ''}` : request.prompt.trim().slice(0, 80);
   const edited = new Set<string>();
+  const turns: string[] = [];
   const close = place.requests.open(name, {
     text: (piece) => show(stream, piece),
     confirm: (question) => place.confirmations.ask(question, stream, ended.signal),
@@ -82,6 +83,7 @@ async function work(
     apply: async ({ turn, uri, before, after }) => {
       const file = vscode.Uri.parse(uri);
       const problem = await place.reviews.apply({ turn, request: name, title, uri: file, before, after });
+      if (problem === null) turns.push(turn);
       if (problem === null && !edited.has(file.toString())) {
         edited.add(file.toString());
         stream.reference(file);
@@ -107,7 +109,7 @@ async function work(
       { deadline: DEADLINE_SECONDS, signal: ended.signal },
     );
     if (result.ended === 'steps') stream.markdown(`\n\n${vscode.l10n.t('Stopped after {0} steps. Say "go on" to continue.', result.steps)}`);
-    await offerReview(place, stream, edited);
+    offerReview(place, stream, turns);
     await closing(place, stream, result);
     return result.turn;
   } finally {
@@ -139,13 +141,14 @@ function code(text: string): string {
   return ticks.length > 1 ? `${ticks} ${text} ${ticks}` : `\`${text}\``;
 }
 
-async function offerReview(place: ChatPlace, stream: vscode.ChatResponseStream, edited: ReadonlySet<string>): Promise<void> {
-  const hunks = [...edited].reduce((sum, uri) => sum + place.reviews.hunks(vscode.Uri.parse(uri)).length, 0);
+function offerReview({ reviews }: ChatPlace, stream: vscode.ChatResponseStream, turns: readonly string[]): void {
+  const ofThese = (uri: vscode.Uri): number => reviews.hunks(uri).filter((hunk) => reviews.turnsOf(uri, hunk).some((turn) => turns.includes(turn))).length;
+  const hunks = reviews.files().reduce((sum, uri) => sum + ofThese(uri), 0);
   if (hunks === 0) return;
   // No text after the reply: the editor folds away all but the last of it, and the reply would be in the fold.
   stream.button({ title: vscode.l10n.t('Review {0}', count(hunks, 'change')), command: COMMANDS.nextHunk });
-  stream.button({ title: vscode.l10n.t('Keep all'), command: COMMANDS.keepAll });
-  stream.button({ title: vscode.l10n.t('Revert all'), command: COMMANDS.revertAll });
+  stream.button({ title: vscode.l10n.t('Keep all'), command: COMMANDS.keepAll, arguments: [turns] });
+  stream.button({ title: vscode.l10n.t('Revert all'), command: COMMANDS.revertAll, arguments: [turns] });
 }
 
 /** The buttons by which an answer is judged; or, once, the question whether conversations may be learned from. */

@@ -17,8 +17,8 @@ export function reviewActions(reviews: Reviews): Readonly<Record<ReviewCommand, 
     revertHunk: (...args) => decideHunks(reviews, 'revert', args),
     keepFile: (...args) => decideFile(reviews, 'keep', args),
     revertFile: (...args) => decideFile(reviews, 'revert', args),
-    keepAll: () => decideAll(reviews, 'keep'),
-    revertAll: () => decideAll(reviews, 'revert'),
+    keepAll: (turns) => decideAll(reviews, 'keep', turns),
+    revertAll: (turns) => decideAll(reviews, 'revert', turns),
     nextHunk: () => goToHunk(reviews),
     restoreCheckpoint: () => restoreCheckpoint(reviews),
   };
@@ -104,8 +104,10 @@ async function decideFile(reviews: Reviews, what: 'keep' | 'revert', [first]: un
   if (uri !== undefined) await reviews.decide(uri, what);
 }
 
-async function decideAll(reviews: Reviews, what: 'keep' | 'revert'): Promise<void> {
-  for (const uri of reviews.files()) await reviews.decide(uri, what);
+/** @param turns  of one request: only what it proposed. Without them everything under review. */
+async function decideAll(reviews: Reviews, what: 'keep' | 'revert', turns: unknown): Promise<void> {
+  const named = Array.isArray(turns) ? turns : undefined;
+  for (const uri of reviews.files()) await reviews.decide(uri, what, (hunk) => named === undefined || reviews.turnsOf(uri, hunk).some((turn) => named.includes(turn)));
 }
 
 /** The next one in this file, else the first one of the next file. */

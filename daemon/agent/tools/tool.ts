@@ -1,5 +1,6 @@
 /** What a tool of the agent is: a name, a schema that its arguments are checked against, and what it does. */
 import type { z } from 'zod';
+import type { BrowserSession } from '../browser/session.ts';
 import type { Observation } from '../../journal/records.ts';
 import type { TestReport } from '../tests/report.ts';
 import type { TerminalOutcome } from '../terminal/run.ts';
@@ -32,6 +33,8 @@ export interface ToolContext {
   terminal(order: { command: string; cwd: string; deadlineMs: number; cap?: { head: number; tail: number } }): Promise<TerminalOutcome>;
   /** A tool that only the editor has. */
   invokeEditor(tool: string, input: Record<string, unknown>): Promise<ToolResult>;
+  /** One browser for the task. */
+  browser: Pick<BrowserSession, 'allows' | 'allow' | 'open' | 'click' | 'type' | 'nameOf' | 'read'>;
   /** Of the task so far. */
   task: { lastTests: TestReport | null; editedFiles: Set<string> };
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ToolSpec } from '../../../protocol/agent.ts';
 import { toHindsightError } from '../../../protocol/errors.ts';
 import type { Observation, ToolCall } from '../../journal/records.ts';
+import { BROWSER_TOOLS } from './browser.ts';
 import { runCommandTool, runTestsTool } from './commands.ts';
 import { editFileTool } from './editFile.ts';
 import { listFilesTool, readFileTool, searchTool } from './files.ts';
@@ -22,7 +23,7 @@ const diagnosticsTool = tool({
   run: (args, context) => context.invokeEditor('diagnostics', args),
 });
 
-export const OWN_TOOLS: readonly Tool[] = [readFileTool, listFilesTool, searchTool, editFileTool, runCommandTool, runTestsTool, gitTool, diagnosticsTool];
+export const OWN_TOOLS: readonly Tool[] = [readFileTool, listFilesTool, searchTool, editFileTool, runCommandTool, runTestsTool, gitTool, diagnosticsTool, ...BROWSER_TOOLS];
 
 export interface Ran {
   /** For the model. */

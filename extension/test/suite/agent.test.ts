@@ -1,5 +1,7 @@
 // The agent in a real editor, with a scripted model: an edit reviewed hunk by hunk, and a chat with tools until a failing test is green.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import * as vscode from 'vscode';
 import { startScriptedEndpoint, type ScriptedAnswer, type ScriptedEndpoint, type ScriptedMessage } from '../../../protocol/scriptedEndpoint.fixture.ts';
 import { cli, noPopupCame, openNotifications, untilServing, workspaceUri } from './product.ts';
@@ -125,6 +127,43 @@ suite('agent', () => {
     assert.deepEqual(reply.nextState?.observations?.map((each) => each.correction ?? each.text), ['say that it failed', 'No, it failed.']);
   });
 
+  test('a page is opened, clicked and typed into; what changed in its tree is the next state, and it reaches no other host', async function () {
+    this.timeout(180_000);
+    const page = createServer((request, response) => {
+      if (request.url === '/away') return void response.writeHead(302, { location: 'http://example.org/' }).end();
+      response.writeHead(200, { 'content-type': 'text/html' }).end(PAGE);
+    });
+    await new Promise<void>((resolve) => page.listen(0, '127.0.0.1', resolve));
+    const url = `http://localhost:${(page.address() as AddressInfo).port}/`;
+    // The names of elements are in the page that the model has read.
+    const ref = (messages: readonly ScriptedMessage[], element: string): string => messages.map((each) => new RegExp(`${element}.*?\\[ref=(\\w+)\\]`).exec(each.content)?.[1]).findLast((found) => found !== undefined) ?? 'none';
+    script = (messages, step) =>
+      [
+        { tool: 'browser_open', arguments: { url } },
+        { tool: 'browser_click', arguments: { ref: ref(messages, 'button "Add"') } },
+        { tool: 'browser_type', arguments: { ref: ref(messages, 'textbox "Name"'), text: 'Ada', submit: true } },
+        { tool: 'browser_click', arguments: { ref: ref(messages, 'link "Away"') } },
+        { tool: 'browser_open', arguments: { url: 'http://example.org/' } },
+        { text: 'The counter counts, and greets.' },
+      ][step] ?? { text: 'lost' };
+    try {
+      await ask('@hindsight does the page work?');
+      await press('No');
+      await chatShows('The counter counts, and greets.', 60_000);
+    } finally {
+      page.closeAllConnections();
+      page.close();
+    }
+    await user.screenshot(picture('browser.png'));
+    const turns = (await agentTurns()).filter((each) => each.turn.modality === 'browser');
+    const pages = turns.map((each) => each.nextState?.observations?.[0]);
+    assert.deepEqual(pages.map((each) => each?.kind), ['page', 'page', 'page', 'page', 'result']);
+    assert.deepEqual([pages[1]?.added, pages[1]?.removed, pages[1]?.console], [['- paragraph: 1 items'], ['- paragraph: 0 items'], ['log: added']]);
+    assert.ok(pages[2]?.added?.includes('- paragraph: Hello Ada'));
+    assert.match(pages[3]?.console?.join('') ?? '', /example\.org.*ERR_NAME_NOT_RESOLVED/);
+    assert.match(pages[4]?.text ?? '', /did not let example\.org be opened/);
+  });
+
   test('our model is in the picker, and answers others', async () => {
     script = () => ({ text: 'Hello, extension.' });
     const [model] = await eventually('the model', async () => {
@@ -141,6 +180,11 @@ suite('agent', () => {
   test('nothing of all that opened a popup', () => noPopupCame());
 });
 
+const PAGE = `<!doctype html><title>Counter</title><h1>Counter</h1>
+<button onclick="count += 1; items.textContent = count + ' items'; console.log('added')">Add</button><p id="items">0 items</p>
+<form onsubmit="event.preventDefault(); items.textContent = 'Hello ' + this.elements[0].value"><label>Name <input></label></form>
+<a href="/away">Away</a><script>let count = 0; const items = document.getElementById('items');</script>`;
+
 const fixTheSum = (_: readonly ScriptedMessage[], step: number): ScriptedAnswer =>
   [
     { text: 'I run the tests first.', tool: 'run_tests', arguments: {} },
@@ -152,7 +196,7 @@ const fixTheSum = (_: readonly ScriptedMessage[], step: number): ScriptedAnswer 
 
 interface AgentTurn {
   readonly turn: { readonly modality: string; readonly shownText: string };
-  readonly nextState: { readonly outcome: string; readonly observations?: { kind: string; state?: string; exitCode?: number; output?: string; text?: string; correction?: string }[] } | null;
+  readonly nextState: { readonly outcome: string; readonly observations?: { kind: string; state?: string; exitCode?: number; output?: string; text?: string; correction?: string; added?: string[]; removed?: string[]; console?: string[] }[] } | null;
 }
 
 async function agentTurns(): Promise<AgentTurn[]> {
