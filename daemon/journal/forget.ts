@@ -27,15 +27,15 @@ export interface Forgotten {
 }
 
 export function forget(database: Database, path: string, scope: ForgetScope, transaction: (work: () => Forgotten) => Forgotten): Forgotten {
-  const { signals, turns, value } = conditions(scope);
+  const { signals, turns, value, of } = conditions(database, scope);
   const forgotten = transaction(() => {
     const run = (sql: string, ...values: Value[]): number => database.prepare(sql).run(...values).changes;
-    const adapters = trainedOn(database, turns, value);
+    const adapters = trainedOn(database, turns, of);
     // The sessions stay as numbers, so that a window that is still open goes on where it is.
     run(`update session set forgotten = forgotten + (select count(*) from signal where signal.session = session.id and ${signals})`, value);
     const result = {
       signals: run(`delete from signal where ${signals}`, value),
-      turns: run(`delete from turn where ${turns}`, value),
+      turns: run(`delete from turn where ${turns}`, ...of),
       adapters,
     };
     if (scope.workspace !== undefined) run(`update session set workspace = '' where workspace = ?`, value);
@@ -59,16 +59,43 @@ export function retract(database: Database, path: string, { session, uri, from, 
   scour(database, path);
 }
 
-function conditions(scope: ForgetScope): { signals: string; turns: string; value: string } {
-  if (scope.session !== undefined) return { signals: 'signal.session = ?1', turns: 'turn.session = ?1', value: scope.session };
-  if (scope.uri !== undefined) return { signals: 'signal.uri = ?1', turns: 'turn.uri = ?1', value: scope.uri };
-  if (scope.workspace !== undefined) {
-    return { signals: 'signal.session in (select id from session where workspace = ?1)', turns: 'turn.workspace = ?1', value: scope.workspace };
+/** What is chosen: signals by `value`, turns by `of`. */
+interface Conditions {
+  signals: string;
+  turns: string;
+  value: string;
+  of: string[];
+}
+
+function conditions(database: Database, { session, uri, workspace }: ForgetScope): Conditions {
+  if (session !== undefined) return { signals: 'signal.session = ?1', turns: 'turn.session = ?1', value: session, of: [session] };
+  if (uri !== undefined) {
+    const turns = `(turn.uri = ?1 or json_extract(turn.record, '$.action.task') in (select value from json_each(?2)))`;
+    return { signals: 'signal.uri = ?1', turns, value: uri, of: [uri, JSON.stringify(tasksAbout(database, uri))] };
+  }
+  if (workspace !== undefined) {
+    return { signals: 'signal.session in (select id from session where workspace = ?1)', turns: 'turn.workspace = ?1', value: workspace, of: [workspace] };
   }
   throw new HindsightError('badRequest', { problem: 'Nothing was named to be forgotten', remedy: 'Name a session, a file or a workspace.' });
 }
 
-function trainedOn(database: Database, turns: string, value: string): Forgotten['adapters'] {
+/** Tasks of the agent in which a file is named: what they read of it is in the prompts of all their turns. */
+function tasksAbout(database: Database, uri: string): string[] {
+  const found = rows(
+    database,
+    `select json_extract(turn.record, '$.action.task') as task, turn.workspace as workspace,
+       turn.record || coalesce(turn.tracking, '') || coalesce(next_state.record, '') as text
+     from turn left join next_state on next_state.turn = turn.id
+     where json_extract(turn.record, '$.action.task') is not null`,
+  );
+  const about = found.filter(({ workspace, text }) => {
+    const inside = uri.startsWith(`${String(workspace)}/`) ? decodeURIComponent(uri.slice(String(workspace).length + 1)) : uri;
+    return String(text).includes(JSON.stringify(inside).slice(1, -1));
+  });
+  return [...new Set(about.map(({ task }) => String(task)))];
+}
+
+function trainedOn(database: Database, turns: string, of: string[]): Forgotten['adapters'] {
   const found = rows(
     database,
     `with recursive tainted(workspace, version) as (
@@ -81,7 +108,7 @@ function trainedOn(database: Database, turns: string, value: string): Forgotten[
          join tainted on adapter.workspace = tainted.workspace and adapter.parent = tainted.version
      )
      select workspace, version from tainted order by workspace, version`,
-    value,
+    ...of,
   );
   return found.map((row) => ({ workspace: String(row['workspace']), version: Number(row['version']) }));
 }

@@ -165,6 +165,17 @@ describe('a task with tools', () => {
     expect(turns()[4]?.next?.outcome).toBe('answered');
   });
 
+  it('a file that is forgotten takes with it every task that read it, and its text', async () => {
+    await consent('work', 'chat');
+    await chat(FIX);
+    await endpoint?.close();
+    endpoint = undefined;
+    await chat(() => ({ text: 'Hello.' }), 'hi');
+    daemon.journal.forget({ uri: pathToFileURL(join(folder, 'sum.js')).href });
+    expect(turns().map(({ turn }) => turn.action?.request)).toEqual(['hi']);
+    for (const name of readdirSync(home).filter((each) => each.startsWith('journal'))) expect(readFileSync(join(home, name)).includes('export const sum')).toBe(false);
+  });
+
   it('the same words again are a retry, not an answer to the reply', async () => {
     await consent('work', 'chat');
     const script: Script = () => ({ text: 'Hello.' });

@@ -29,7 +29,7 @@ import type { Clock } from '../clock.ts';
 import type { Intake } from '../episodes/intake.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { AgentAction, Modality, Observation, Turn } from '../journal/records.ts';
-import { scrub, scrubAll } from '../privacy/secrets.ts';
+import { scrub, scrubAll, secretsIn } from '../privacy/secrets.ts';
 import type { Core } from './core.ts';
 import { Terminals } from './terminals.ts';
 import type { Window } from './window.ts';
@@ -38,6 +38,8 @@ import type { Window } from './window.ts';
 const CONFIRM_SECONDS = 600;
 const INVOKE_SECONDS = 120;
 const APPLY_SECONDS = 30;
+/** Characters of the file that an edit's prompt has before and after the selection. */
+const SHOWN = 6000;
 const EDIT_TEMPERATURE = 0.6;
 /** Of a reply in a conversation without tools. */
 const TALK_TOKENS = 256;
@@ -81,9 +83,13 @@ export class AgentService {
       const { stream, uri, text, start, end, instruction, languageId } = params;
       const model = await this.#model(window, params.endpoint);
       const selected = text.slice(start, end);
+      if ((await secretsIn(selected)).length > 0) {
+        // The model would read a mask, and write it into the file.
+        throw new HindsightError('badRequest', { problem: 'The selection holds what looks like a password or a key, which no model gets to read', remedy: 'Select less, or take it out of the code.' });
+      }
       let written = '';
       const answer = await model.respond({
-        messages: editMessages({ path: pathIn(window.workspace, uri), languageId, text, start, end, instruction }),
+        messages: editMessages({ path: pathIn(window.workspace, uri), languageId, before: text.slice(Math.max(0, start - SHOWN), start), selected, after: text.slice(end, end + SHOWN), instruction }),
         tools: [],
         maxTokens: model.maxOutputTokens,
         temperature: EDIT_TEMPERATURE,

@@ -50,7 +50,10 @@ export const JOURNEYS: readonly Journey[] = [
       await makeProject(place.workspace);
     },
     env: ownDaemon,
-    launches: [{ suite: 'agent', timeoutMs: 600_000 }],
+    launches: [
+      { suite: 'agent', timeoutMs: 600_000 },
+      { suite: 'agentAgain', timeoutMs: 240_000, before: killDaemon },
+    ],
     cleanUp: endDaemon,
   },
 ];

@@ -214,6 +214,5 @@ function checked(ref: string): string {
 }
 
 function firstLine(thrown: unknown): string {
-  // eslint-disable-next-line no-control-regex
   return (thrown instanceof Error ? thrown.message : String(thrown)).replace(/\x1b\[[0-9;]*m/g, '').split('\n')[0] ?? '';
 }

@@ -31,6 +31,40 @@ describe('chat on the real engine', () => {
     sequences[0]?.logprobs.forEach((scored, at) => expect(Math.abs((scored ?? NaN) - (logprobs[at] ?? NaN))).toBeLessThan(1e-3));
   });
 
+  it('text and a call are one response, with the tokens of both', async () => {
+    const specs = new Toolbox([]).specs;
+    const said = `I look.\n${CALL_OPENS}`;
+    const [ids = []] = (await engine.tokenize({ texts: [said] })).ids;
+    const { offsets } = await engine.detokenize({ ids });
+    let free = true;
+    // The seed opens no call by itself: its first words are given, the call is its own.
+    const opening = new Proxy(engine, {
+      get: (target, name) => {
+        if (name !== 'generate') return Reflect.get(target, name) as unknown;
+        return (request: Parameters<EngineClient['generate']>[0], options: Parameters<EngineClient['generate']>[1]) => {
+          if (!free) return engine.generate(request, options);
+          free = false;
+          return Promise.resolve({ ids, logprobs: ids.map(() => null), text: said, offsets, finishReason: 'stop', adapter: null, cachedTokens: 0 });
+        };
+      },
+    });
+    const answer = await new EngineChatModel(opening, null).respond({ messages: [{ role: 'user', content: 'go' }], tools: specs.slice(0, 2), maxTokens: 32, temperature: 0.6, signal: new AbortController().signal, onText: () => undefined });
+    const { promptIds, responseIds, logprobs, rawText, offsets: starts } = answer.trace;
+    expect(answer.text).toBe('I look.');
+    expect(specs.slice(0, 2).map((spec) => spec.name)).toContain(answer.calls[0]?.tool);
+    expect(rawText.startsWith(said)).toBe(true);
+    expect(parseCall(rawText.slice(said.length))).toMatchObject({ tool: answer.calls[0]?.tool, arguments: answer.calls[0]?.arguments });
+    expect((await engine.detokenize({ ids: responseIds.slice(0, -1) })).text).toBe(rawText);
+    expect([logprobs.length, starts.length, starts.at(-1)]).toEqual([responseIds.length, responseIds.length + 1, Buffer.byteLength(rawText)]);
+    const all = [...promptIds, ...responseIds];
+    const positions = responseIds.map((_, at) => promptIds.length + at);
+    const { sequences } = await engine.score({ sequences: [{ ids: all, positions }], adapter: null, temperature: 0.6, topK: 0 });
+    logprobs.forEach((known, at) => {
+      if (known !== null) expect(Math.abs((sequences[0]?.logprobs[at] ?? NaN) - known)).toBeLessThan(1e-3);
+    });
+    expect(logprobs.filter((known) => known !== null).length).toBe(responseIds.length - ids.length);
+  });
+
   it('whatever the weights say, a call under the tools’ schema is a well-formed call of one of them', async () => {
     const specs = new Toolbox([{ name: 'weather', description: '', parameters: { type: 'object', properties: { city: { type: 'string', pattern: '^B' }, days: { type: 'integer' } }, required: ['city'] } }]).specs;
     const { ids } = await engine.render({ messages: plainMessages([{ role: 'user', content: 'go' }], specs), addGenerationPrompt: true });

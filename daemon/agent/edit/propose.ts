@@ -4,21 +4,17 @@ import type { ChatMessage } from '../chat/model.ts';
 export interface EditRequest {
   path: string;
   languageId: string;
-  text: string;
-  start: number;
-  end: number;
+  /** The file up to the selection, as far as it is shown, the selection, and what follows it. */
+  before: string;
+  selected: string;
+  after: string;
   instruction: string;
 }
 
-/** Characters of the file shown before and after the selection. */
-const AROUND = 6000;
-
 const SYSTEM = 'You edit code. You are given a file with one marked part and an instruction. Answer with the new text of the marked part alone, whole, in one fenced code block, with the indentation that it has in the file. Explain nothing.';
 
-export function editMessages({ path, languageId, text, start, end, instruction }: EditRequest): ChatMessage[] {
-  const before = text.slice(Math.max(0, start - AROUND), start);
-  const after = text.slice(end, end + AROUND);
-  const file = [before, '<<<PART\n', text.slice(start, end), '\nPART>>>', after].join('');
+export function editMessages({ path, languageId, before, selected, after, instruction }: EditRequest): ChatMessage[] {
+  const file = [before, '<<<PART\n', selected, '\nPART>>>', after].join('');
   return [
     { role: 'system', content: SYSTEM },
     { role: 'user', content: `${path} (${languageId}), the part between <<<PART and PART>>>:\n\`\`\`${languageId}\n${file}\n\`\`\`\n\n${instruction}` },

@@ -177,6 +177,22 @@ suite('agent', () => {
     assert.equal(text, 'Hello, extension.');
   });
 
+  test('an edit is left under review when the window closes', async () => {
+    script = () => ({ text: '```js\nexport const answer = 42;\n```' });
+    const document = await openFile('later.js', 'export var answer = 41;\n');
+    await user.waitFor('.monaco-editor.focused');
+    await user.press('Control+Home');
+    await user.press('Control+Alt+E');
+    await user.waitFor('.quick-input-widget input');
+    await user.type('the answer is 42');
+    await user.press('Enter');
+    await eventually('the change is in the document', () => document.getText() === 'export const answer = 42;\n' || undefined);
+    await document.save();
+    await eventually('the turn is in the journal', async () => (await agentTurns()).find((each) => each.turn.uri.endsWith('later.js')));
+    // Longer than the review takes to be saved.
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+  });
+
   test('nothing of all that opened a popup', () => noPopupCame());
 });
 
@@ -195,7 +211,7 @@ const fixTheSum = (_: readonly ScriptedMessage[], step: number): ScriptedAnswer 
   ][step] ?? { text: 'lost' };
 
 interface AgentTurn {
-  readonly turn: { readonly modality: string; readonly shownText: string };
+  readonly turn: { readonly modality: string; readonly shownText: string; readonly uri: string };
   readonly nextState: { readonly outcome: string; readonly observations?: { kind: string; state?: string; exitCode?: number; output?: string; text?: string; correction?: string; added?: string[]; removed?: string[]; console?: string[] }[] } | null;
 }
 
