@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { FileReview } from './fileReview.ts';
 import { hunksBetween, linesOf } from './lines.ts';
 
-const RUNS = process.env['HINDSIGHT_FULL'] === '1' ? 5000 : 300;
+const RUNS = process.env['HINDSIGHT_FULL'] === '1' ? 20_000 : 1500;
 
 /** A line of the base, of the text, or of both. */
 interface Item {
@@ -273,6 +273,36 @@ describe('what is told of a hunk', () => {
     const again = new FileReview('x\na\nB\nc\nd\nE\n', reviewed().save());
     expect(again.base).toBe('x\na\nb\nc\nd\ne\n');
     expect(again.keep(first(again))).toMatchObject([{ state: 'kept', turn: 't1' }]);
+  });
+
+  it('lines that the agent deleted and the user typed again are back, not there twice', () => {
+    const review = new FileReview(text);
+    review.propose('t1', 'a\nc\nd\ne\n');
+    review.sync('a\nx\nc\nd\ne\n');
+    review.sync('a\nc\nd\ne\n');
+    expect(review.hunks).toHaveLength(1);
+    const typed = new FileReview('a\nb\nc\n');
+    typed.propose('t1', 'a\nc\n');
+    typed.sync('a\nc\nend\n');
+    typed.sync('a\nb\nc\nend\n');
+    expect([typed.hunks, typed.base]).toEqual([[], 'a\nb\nc\nend\n']);
+    expect(typed.settle()).toMatchObject([{ state: 'reverted' }]);
+  });
+
+  it('what is typed where the agent deleted lines stays what was deleted’s mark', () => {
+    const review = new FileReview('a\nb\nc\n');
+    review.propose('t1', 'a\nc\n');
+    review.sync('a\nmine\nc\n');
+    expect([review.base, review.hunks.map((hunk) => review.turnsOf(hunk))]).toEqual(['a\nb\nmine\nc\n', [['t1']]]);
+    expect(review.keep(first(review))).toMatchObject([{ before: 'b\n', proposed: '', now: '', state: 'kept' }]);
+  });
+
+  it('keeping a hunk holds also for what an undo of something else comes back to', () => {
+    const review = reviewed();
+    review.sync(`${proposed}mine\n`);
+    review.keep(first(review));
+    review.sync(proposed);
+    expect(review.hunks).toHaveLength(1);
   });
 
   it('two turns in one file are told apart', () => {
