@@ -271,6 +271,13 @@ describe('what a tool may do', () => {
 });
 
 describe('an edit on request', () => {
+  it('of a selection that holds a secret is refused: a mask would come back into the file', async () => {
+    endpoint = await startScriptedEndpoint(() => ({ text: '' }));
+    const code = 'const key = "AKIAIOSFODNN7EXAMPLF";\n';
+    await expect(call(link, wire.editPropose, { stream: 'e', uri: 'file:///a', languageId: 'javascript', version: 1, text: code, start: 0, end: code.length, instruction: 'x', endpoint: { url: endpoint.url, model: 'm' } })).rejects.toThrow(/The selection holds what looks like a password or a key/);
+    expect(endpoint.requests).toEqual([]);
+  });
+
   it('is streamed, replaces the selection alone, and becomes a turn that waits for its review', async () => {
     await consent('work');
     endpoint = await startScriptedEndpoint(() => ({ text: 'Here:\n```js\nexport const sum = (a, b) => a + b;\n```\nDone.' }));
