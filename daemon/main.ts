@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { toHindsightError } from '../protocol/errors.ts';
 import { registerAdapters } from './commands/adapters.ts';
+import { registerAttach } from './commands/attach.ts';
 import { registerBench } from './commands/bench.ts';
 import { registerDemo } from './commands/demo.ts';
 import { registerDoctor } from './commands/doctor.ts';
@@ -31,6 +32,7 @@ registerAdapters(hindsight);
 registerJournal(hindsight);
 registerDoctor(hindsight);
 registerEngine(hindsight);
+registerAttach(hindsight);
 registerBench(hindsight);
 registerVerdicts(hindsight);
 

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { notification, request } from './message.ts';
+import { exampleRemote, remoteStatus } from './remote.ts';
 import { signalPublish } from './signals.ts';
 
 /** Command of every inline completion item; its one argument is the turn's id. */
@@ -50,6 +51,8 @@ export const status = z.object({
   /** Version that serves this workspace; null = the base model alone. */
   adapter: z.int().positive().nullable(),
   model: z.object({ name: z.string(), fingerprint: z.string(), device: z.string() }).nullable(),
+  /** The engine on another machine that this workspace is attached to. */
+  remote: remoteStatus.nullable(),
   pipe: pipeCounts,
   /** One sentence when something needs the user's eye, e.g. trainable requests that leave no turns. */
   warning: z.string().nullable(),
@@ -60,6 +63,7 @@ const exampleStatus: Status = {
   state: 'serving',
   adapter: 3,
   model: { name: 'seed', fingerprint: '5a…', device: 'cpu' },
+  remote: exampleRemote,
   pipe: { turnsOpen: 1, turnsClosed: 40, verdicts: 31, samplesReady: 7, samplesLeased: 0, samplesConsumed: 16, samplesDropped: 0, steps: 1 },
   warning: null,
 };

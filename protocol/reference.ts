@@ -6,8 +6,9 @@ import { engineMessages } from './engine.ts';
 import { catalogue } from './errors.ts';
 import { daemonHello, editorHello, PROTOCOL } from './handshake.ts';
 import type { Message } from './message.ts';
+import { remoteMessages } from './remote.ts';
 
-export const allMessages: readonly Message[] = [...editorMessages, ...agentMessages, ...engineMessages];
+export const allMessages: readonly Message[] = [...editorMessages, ...agentMessages, ...remoteMessages, ...engineMessages];
 
 /** One JSON Schema document: `messages[method].params|result`, and the two hellos. */
 export function protocolSchema(): object {

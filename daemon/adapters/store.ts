@@ -62,12 +62,25 @@ export class AdapterStore {
     return this.#journal.adapters(workspace);
   }
 
-  /** The version under the agent; null = the base model alone, also where the version was trained
-   *  on another base than the one that is loaded. */
+  /** Of the base that is loaded. */
+  get fingerprint(): string {
+    return this.#engine.model.fingerprint;
+  }
+
+  /** The version under the agent: the one that the pointer names, or where that was trained on another
+   *  base than the one that is loaded, the newest promoted one that fits. null = the base model alone. */
   serving(workspace: string): ServedAdapter | null {
     const version = this.#journal.serving(workspace);
     const record = version === null ? null : this.#find(workspace, version);
-    if (record === null || record.fingerprint !== this.#engine.model.fingerprint) return null;
+    const fitting = record === null || record.fingerprint === this.fingerprint ? record : this.#newestFitting(workspace);
+    return fitting === null ? null : this.#served(workspace, fitting);
+  }
+
+  #newestFitting(workspace: string): AdapterRecord | null {
+    return this.#journal.adapters(workspace).find((one) => one.fingerprint === this.fingerprint && (one.state === 'serving' || one.state === 'retired')) ?? null;
+  }
+
+  #served(workspace: string, record: AdapterRecord): ServedAdapter {
     return { version: record.version, name: this.name(workspace, record.version) };
   }
 

@@ -27,10 +27,11 @@ export function registerStatus(program: Command): void {
 }
 
 function sentences(workspace: string, consent: string, pid: number, status: Status): string {
-  const { pipe, model, adapter } = status;
+  const { pipe, model, adapter, remote } = status;
   return [
     `The daemon (process ${pid}) is ${status.state}.`,
     model === null ? 'No model is loaded.' : `Model ${model.name} (${model.fingerprint.slice(0, 12)}) on ${model.device}; ${adapter === null ? 'the base alone' : `version ${adapter}`} serves ${workspace}.`,
+    ...(remote === null ? [] : [`Attached to ${remote.address} (${remote.model} on ${remote.device}): ${remote.link === 'up' ? `${remote.latencyMs === null ? 'connected' : `${remote.latencyMs.toFixed(1)} ms away`}` : `the link is down, ${remote.reason}`}; serves ${remote.serve}, trains ${remote.train}.`]),
     `Learning from it: ${consent}.`,
     `${pipe.turnsOpen} open and ${pipe.turnsClosed} closed turns, ${pipe.verdicts} verdicts; samples: ${pipe.samplesReady} ready, ${pipe.samplesLeased} leased, ${pipe.samplesConsumed} consumed, ${pipe.samplesDropped} dropped; ${pipe.steps} steps.`,
     ...(status.warning === null ? [] : [`Warning: ${status.warning}`]),

@@ -34,10 +34,12 @@ export interface HeldOutEdit {
   text: string;
 }
 
-/** The latest held-out edits, spread over blocks: the newest of each block, then the second newest … */
-export function heldOutEdits(journal: Pick<Journal, 'turnsOf' | 'nextState'>, workspace: string): HeldOutEdit[] {
+/** The latest held-out edits, spread over blocks: the newest of each block, then the second newest …
+ *  @param fingerprint  of the base that is judged: token ids of another mean other text */
+export function heldOutEdits(journal: Pick<Journal, 'turnsOf' | 'nextState'>, workspace: string, fingerprint: string): HeldOutEdit[] {
   const blocks = new Map<string, HeldOutEdit[]>();
   for (const turn of journal.turnsOf({ workspace, split: 'holdout', role: 'main', open: false, limit: LOOK_BACK })) {
+    if (turn.fingerprint !== fingerprint) continue;
     const text = writtenText(turn, journal.nextState(turn.id));
     if (text === null) continue;
     const edits = blocks.get(turn.block) ?? [];

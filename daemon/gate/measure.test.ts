@@ -40,7 +40,7 @@ describe('the gate with the real engine', () => {
     const version = scene.journal.nextVersion(name);
     scene.journal.insertAdapter(await adapters.writeCandidate('train', { workspace: name, version, parent: null, samples: 0, createdAt: 0, receipt: {} }));
     await engine.adapterDelete({ name: 'train' });
-    const edits = heldOutEdits(scene.journal, WORKSPACE);
+    const edits = heldOutEdits(scene.journal, WORKSPACE, scene.engine.model.fingerprint);
     return judgeCandidate(await measurer.measure({ candidate: await adapters.ensureLoaded(name, version), serving: null, best: null, edits }));
   };
   const lesson = async (noun: string, habit: (noun: string) => string): Promise<TrainSequence> => {
@@ -51,7 +51,7 @@ describe('the gate with the real engine', () => {
   };
 
   it('holds the latest edits of all blocks', () => {
-    const edits = heldOutEdits(scene.journal, WORKSPACE);
+    const edits = heldOutEdits(scene.journal, WORKSPACE, scene.engine.model.fingerprint);
     expect(edits).toHaveLength(32);
     expect(new Set(edits.slice(0, 8).map((edit) => edit.block)).size).toBe(8);
     expect(edits.every((edit) => edit.text.startsWith(' '))).toBe(true);

@@ -34,7 +34,7 @@ export async function decide(step: Step, parts: PromotionParts): Promise<Decisio
   }
   const serving = await adapters.ensureServing(workspace);
   const best = await bestVersion(workspace, parts);
-  const edits = heldOutEdits(journal, workspace);
+  const edits = heldOutEdits(journal, workspace, adapters.fingerprint);
   const report = judgeCandidate(await parts.measurer.measure({ candidate: name.name, serving: serving?.name ?? null, best: best?.name ?? null, edits }, parts.onProgress));
   adapters.addToReceipt(workspace, version, { gate: report });
   settle(step, { version, ...report }, parts);

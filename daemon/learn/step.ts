@@ -112,16 +112,22 @@ function discard(step: number, lessons: readonly Lesson[], { journal, trainable 
   return null;
 }
 
-/** Ready samples of the workspace, oldest first; those of long gone versions are dropped. */
-function freshSamples({ workspace }: StepRequest, { journal, settings }: StepParts): Sample[] {
+/** Ready samples of the workspace that were made on this base, oldest first; those of long gone
+ *  versions are dropped. Another base's token ids mean other text: they wait for an engine that has it. */
+function freshSamples({ workspace }: StepRequest, { journal, settings, engine }: StepParts): Sample[] {
   const promoted = journal.adapters(workspace).filter((record) => record.state === 'serving' || record.state === 'retired' || record.state === 'rolledBack');
   const fresh: Sample[] = [];
   for (const sample of journal.samples({ workspace, state: 'ready' })) {
     const age = promoted.filter((record) => record.version > sample.version).length;
     if (age > settings.maxStaleness) journal.dropSample(sample.id, `It is ${age} versions old; ${settings.maxStaleness} are allowed.`);
-    else if (fresh.length < settings.stepSamples) fresh.push(sample);
+    else if (fresh.length < settings.stepSamples && isOf(journal.turn(sample.turn), engine.model.fingerprint)) fresh.push(sample);
   }
   return fresh;
+}
+
+/** A turn that is gone is dropped where its lesson is made. */
+function isOf(turn: Turn | null, fingerprint: string): boolean {
+  return turn === null || turn.fingerprint === fingerprint;
 }
 
 /** Sequences of the leased samples, topped up for those that turned out to be masked: masked samples

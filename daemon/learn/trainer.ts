@@ -31,6 +31,8 @@ export interface TrainerParts {
   /** Renders a hint as the completion prompt renders any snippet. */
   snippetIds: (snippet: HintSnippet) => Promise<number[]>;
   golden?: readonly GoldenText[];
+  /** Whether this trainer trains a workspace: there may be another one, on another engine. */
+  mine?: (workspace: string) => boolean;
   onProgress?: (workspace: string, phase: 'score' | 'train' | 'gate', done: number, of: number) => void;
   onPublished?: (workspace: string, version: number, reason: string) => void;
   /** Background steps fail here; nothing is lost, their samples are ready again. */
@@ -92,7 +94,7 @@ export class Trainer {
 
   /** New samples may be ready: a full batch is trained at once, a small one after some quiet. */
   poke(workspace: string): void {
-    if (this.#closed) return;
+    if (this.#closed || !this.#mine(workspace)) return;
     const { journal, settings, clock } = this.#parts;
     const ready = journal.samples({ workspace, state: 'ready', limit: settings.stepSamples }).length;
     this.#quiet.get(workspace)?.();
@@ -127,6 +129,16 @@ export class Trainer {
     this.#wakeAll();
   }
 
+  /** Takes up what waits for it, e.g. workspaces that were another trainer's until now. */
+  goOn(): void {
+    if (!this.#closed) this.#resumeAll();
+  }
+
+  /** The work that was begun has ended. */
+  async settled(): Promise<void> {
+    await this.#tail;
+  }
+
   /** Ends at the next micro-batch; the samples of the step in progress are ready again. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -138,12 +150,12 @@ export class Trainer {
 
   #resumeAll(): void {
     const { journal } = this.#parts;
-    for (const step of journal.steps({ state: 'trained' })) this.#background(step.workspace, this.#parts.settings.stepSamples);
+    for (const step of journal.steps({ state: 'trained' })) if (this.#mine(step.workspace)) this.#background(step.workspace, this.#parts.settings.stepSamples);
     for (const workspace of new Set(journal.samples({ state: 'ready' }).map((sample) => sample.workspace))) this.poke(workspace);
   }
 
   #background(workspace: string, least: number): void {
-    if (this.#due.has(workspace) || this.#closed) return;
+    if (this.#due.has(workspace) || this.#closed || !this.#mine(workspace)) return;
     this.#due.add(workspace);
     void this.#enqueue(async () => {
       this.#due.delete(workspace);
@@ -165,7 +177,7 @@ export class Trainer {
     const done: Drained = { steps: 0, promoted: 0 };
     await this.#checkpoint();
     await this.#judge(workspace, done);
-    while ((await this.#step(workspace, least)) !== null) {
+    while (this.#mine(workspace) && (await this.#step(workspace, least)) !== null) {
       done.steps++;
       await this.#judge(workspace, done);
     }
@@ -176,7 +188,7 @@ export class Trainer {
     const { onProgress, onWarning, settings, journal, engine } = this.#parts;
     const full = learningRate(settings, engine.model.parameters);
     // Until held-out edits can tell a bad step from a good one, steps are small.
-    const lr = heldOutDecides(heldOutEdits(journal, workspace)) ? full : full / 4;
+    const lr = heldOutDecides(heldOutEdits(journal, workspace, engine.model.fingerprint)) ? full : full / 4;
     return takeStep({ workspace, least, lr }, {
       ...this.#parts,
       trainable: this.#trainable,
@@ -191,11 +203,17 @@ export class Trainer {
   async #judge(workspace: string, done: Drained): Promise<void> {
     const { journal, adapters, onProgress, onPublished } = this.#parts;
     for (const step of journal.steps({ workspace, state: 'trained' })) {
+      // A candidate of another base is judged where that is loaded.
+      if (adapters.list(workspace).find((one) => one.version === step.candidate)?.fingerprint !== adapters.fingerprint) continue;
       const decision = await decide(step, { journal, adapters, measurer: this.#measurer, onProgress: (at, of) => onProgress?.(workspace, 'gate', at, of) });
       if (!decision?.report.passed) continue;
       done.promoted++;
       onPublished?.(workspace, decision.version, decision.report.reason);
     }
+  }
+
+  #mine(workspace: string): boolean {
+    return this.#parts.mine?.(workspace) ?? true;
   }
 
   async #checkpoint(): Promise<void> {

@@ -17,6 +17,7 @@ import { abortSignal, call, handle, notify, on, responseError } from '../../prot
 import type { Link } from '../../protocol/transport.ts';
 import { SignalScrubber } from '../privacy/signals.ts';
 import { VERSION } from '../version.ts';
+import * as remote from '../../protocol/remote.ts';
 import * as agent from '../../protocol/agent.ts';
 import type { Daemon } from './daemon.ts';
 import type { Window } from './window.ts';
@@ -144,6 +145,9 @@ function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
   handle(link, editor.adapterList, ({ workspace }) => daemon.adapters(workspace));
   handle(link, editor.adapterRollback, async ({ workspace, to }) => ({ serving: await daemon.rollback(workspace, to) }));
   handle(link, editor.learningShow, ({ workspace }) => ({ markdown: daemon.learningPage(workspace) }));
+  handle(link, remote.engineProbe, ({ pairing }, signal) => daemon.attachment.probe(pairing, signal));
+  handle(link, remote.engineAttach, (order) => daemon.attachment.attach(order));
+  handle(link, remote.engineDetach, async () => ({ detached: await daemon.attachment.detach() }));
   handle(link, editor.daemonStop, () => {
     // The answer goes out first.
     setTimeout(() => daemon.requestStop(), STOP_AFTER_MS);

@@ -31,7 +31,7 @@ export interface Core {
 type Listeners = Pick<TrainerParts, 'onProgress' | 'onPublished' | 'onError' | 'onWarning'>;
 
 /** @throws what the engine cannot start for */
-export async function startCore(choice: EngineChoice, own: Pick<TrainerParts, 'journal' | 'settings' | 'clock'> & { home: string; log: (line: string) => void }, listeners: Listeners): Promise<Core> {
+export async function startCore(choice: EngineChoice, own: Pick<TrainerParts, 'journal' | 'settings' | 'clock' | 'mine'> & { home: string; log: (line: string) => void }, listeners: Listeners): Promise<Core> {
   const { modelDir, dtype, threads, golden } = choice;
   const { home, log, ...parts } = own;
   const engine = choice.engine ?? (await startEngine({ modelDir, log, ...(dtype && { dtype }), ...(threads && { threads }) }));

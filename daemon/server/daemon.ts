@@ -23,6 +23,7 @@ import type { Turn } from '../journal/records.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import { AgentService } from './agent.ts';
+import { Attachment } from './attachment.ts';
 import { ContextScrubber } from '../privacy/context.ts';
 import type { Retraction } from '../privacy/signals.ts';
 import { startCore } from './core.ts';
@@ -39,6 +40,10 @@ const TICK_MS = 1000;
 const COMMIT_TICKS = 10;
 /** A status is sent at most so often. */
 const STATUS_MS = 300;
+/** An attached engine that does not have the serving version yet is given so long; then the local one serves. */
+const REMOTE_ADAPTER_MS = 1500;
+/** What sends a request elsewhere. */
+const ELSEWHERE = ['engineUnavailable', 'deadline', 'engineBusy', 'linkClosed'];
 /** A request made by typing waits so long for the next key. */
 const DEBOUNCE_MS = 40;
 
@@ -86,6 +91,9 @@ export class Daemon {
   #cancelTick: () => void = () => undefined;
   readonly #stopping = new AbortController();
 
+  /** The engine on another machine, if one is attached. */
+  readonly attachment: Attachment;
+
   /** Edits on request, and chat with tools. */
   readonly agent: AgentService;
 
@@ -97,11 +105,19 @@ export class Daemon {
   ) {
     this.#memory = new WorkspaceMemory(journal);
     this.#intake = new Intake(journal, settings, clock, {
-      onSamples: (workspace) => this.#ready?.trainer.poke(workspace),
+      onSamples: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
       onClosed: (turn, next) => this.#memory.add(turn, next),
     });
     this.#commits = new CommitWatch(journal, this.#intake, (line) => options.log?.(line));
     this.#newest = new NewestOnly(clock);
+    this.attachment = new Attachment({
+      journal,
+      home: options.home,
+      local: () => this.#core.catch(() => null),
+      coreOf: (engine) => this.#coreOver({ ...options, engine }, (workspace) => this.attachment.training(workspace)?.engine === engine),
+      changed: () => this.#touchAll(),
+      log: options.log ?? (() => undefined),
+    });
     this.#core = this.#startCore();
     this.agent = new AgentService({
       journal,
@@ -116,6 +132,7 @@ export class Daemon {
     });
     // A failure is in the status; whoever waits for the core gets it, too.
     this.#core.catch(() => undefined);
+    this.attachment.restore();
     this.#tick();
   }
 
@@ -150,6 +167,7 @@ export class Daemon {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#cancelTick();
+    await this.attachment.end();
     const core = await this.#core.catch(() => null);
     await core?.trainer.close();
     if (this.options.engine === undefined) await core?.engine.close();
@@ -205,14 +223,26 @@ export class Daemon {
     return turn.shownText === '' ? null : turn;
   }
 
+  /** On the attached engine while its link is up; the local one serves when that is lost on the way. */
   async #complete(request: CompletionRequest, signal: AbortSignal): Promise<Turn | null> {
+    const remote = this.attachment.serving(request.window.workspace);
+    if (remote !== null) {
+      try {
+        return await this.#completeOn(remote, request, AbortSignal.any([signal, this.#stopping.signal]), REMOTE_ADAPTER_MS);
+      } catch (thrown) {
+        if (!ELSEWHERE.includes(toHindsightError(thrown).errorName)) throw thrown;
+      }
+    }
     const core = await until(this.#core, signal);
-    if (core === null || core.engine.down) return null;
+    return core === null || core.engine.down ? null : this.#completeOn(core, request, signal);
+  }
+
+  async #completeOn(core: Core, request: CompletionRequest, signal: AbortSignal, adapterMs?: number): Promise<Turn | null> {
     const { window, uri, languageId, version } = request;
     const { session, workspace } = window;
     const now = this.clock.now();
     const block = this.options.blockOf?.({ uri, at: now }) ?? blockOf(uri, now);
-    const adapter = await this.#serving(core, workspace);
+    const adapter = await soon(this.#serving(core, workspace), adapterMs);
     const split = splitOf(block, this.settings.holdoutShare);
     return complete({ ...(await this.#surroundings(window, request)), workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
   }
@@ -220,7 +250,7 @@ export class Daemon {
   /** The prompt that a completion at a cursor has. Nothing is generated or stored: the replay measures
    *  the developer's text with it, also where nobody asked for a completion. */
   async promptAt(workspace: string, place: { uri: string; text: string; offset: number }): Promise<{ promptIds: number[]; healed: string }> {
-    const core = await this.#core;
+    const core = this.attachment.serving(workspace) ?? (await this.#core);
     const window = [...this.#windows].find((one) => one.workspace === workspace);
     if (window === undefined) throw new HindsightError('badRequest', { problem: `No window works in ${workspace}`, remedy: 'Connect one first.' });
     const { ids, healed } = await promptOf(await this.#surroundings(window, place), core);
@@ -241,7 +271,7 @@ export class Daemon {
       return await core.adapters.ensureServing(workspace);
     } catch (thrown) {
       const error = toHindsightError(thrown);
-      if (error.errorName === 'engineUnavailable') throw error;
+      if (ELSEWHERE.includes(error.errorName)) throw error;
       this.#remark(workspace, error.message);
       return null;
     }
@@ -250,11 +280,13 @@ export class Daemon {
   // ── learning ───────────────────────────────────────────────────────────────────────────────
 
   status(workspace: string): Status {
-    const engine = this.#failure ?? (this.#ready === null ? 'starting' : this.#ready.engine.down ? 'down' : 'up');
+    const core = this.attachment.serving(workspace) ?? this.#ready;
+    const local = this.#failure ?? (this.#ready === null ? 'starting' : this.#ready.engine.down ? 'down' : 'up');
     return statusOf({
-      engine,
-      model: this.#ready?.engine.model ?? null,
-      adapter: this.#ready === null ? this.journal.serving(workspace) : (this.#ready.adapters.serving(workspace)?.version ?? null),
+      engine: core !== null && core !== this.#ready ? 'up' : local,
+      model: core?.engine.model ?? null,
+      adapter: core === null ? this.journal.serving(workspace) : (core.adapters.serving(workspace)?.version ?? null),
+      remote: this.attachment.status(workspace),
       pipe: this.journal.pipeCounts(workspace),
       paused: this.#ready?.trainer.paused ?? false,
       stepping: this.#stepping(workspace),
@@ -266,18 +298,20 @@ export class Daemon {
 
   async pause(): Promise<Record<string, never>> {
     (await this.#core).trainer.pause();
+    this.attachment.pause(true);
     this.#touchAll();
     return {};
   }
 
   async resume(): Promise<Record<string, never>> {
     (await this.#core).trainer.resume();
+    this.attachment.pause(false);
     this.#touchAll();
     return {};
   }
 
   async trainNow(workspace: string): Promise<{ steps: number; promoted: number }> {
-    const done = await (await this.#core).trainer.drain(workspace);
+    const done = await (this.attachment.training(workspace) ?? (await this.#core)).trainer.drain(workspace);
     this.#touch(workspace);
     return done;
   }
@@ -288,7 +322,7 @@ export class Daemon {
   }
 
   async rollback(workspace: string, to?: number | null): Promise<number | null> {
-    const serving = await (await this.#core).adapters.rollback(workspace, to);
+    const serving = await (this.attachment.serving(workspace) ?? (await this.#core)).adapters.rollback(workspace, to);
     this.#touch(workspace);
     return serving;
   }
@@ -300,22 +334,9 @@ export class Daemon {
   // ── inside ─────────────────────────────────────────────────────────────────────────────────
 
   async #startCore(): Promise<Core> {
-    const { home, log = () => undefined } = this.options;
-    const { journal, settings, clock } = this;
+    const { log = () => undefined } = this.options;
     try {
-      this.#ready = await startCore(this.options, { home, journal, settings, clock, log }, {
-        onProgress: (workspace, phase, done, of) => {
-          this.#tell(workspace, (window) => window.notify(learningProgress, { workspace, phase, done, of }));
-          this.#touch(workspace);
-        },
-        onPublished: (workspace, version, reason) => {
-          log(`Version ${version} serves ${workspace}: ${reason}`);
-          this.#tell(workspace, (window) => window.notify(adapterPublished, { workspace, version, reason }));
-          this.#touch(workspace);
-        },
-        onError: (workspace, error) => this.#remark(workspace, error.message),
-        onWarning: (workspace, sentence) => this.#remark(workspace, sentence),
-      });
+      this.#ready = await this.#coreOver(this.options, (workspace) => this.attachment.training(workspace) === null);
       this.#ready.engine.onRestart(() => this.#touchAll());
       if (!this.#stopping.signal.aborted) this.#ready.trainer.recover();
       return this.#ready;
@@ -325,6 +346,33 @@ export class Daemon {
       throw this.#failure;
     } finally {
       this.#touchAll();
+    }
+  }
+
+  /** @param mine  which workspaces its trainer trains */
+  #coreOver(choice: EngineChoice, mine: (workspace: string) => boolean): Promise<Core> {
+    const { home, log = () => undefined } = this.options;
+    const { journal, settings, clock } = this;
+    return startCore(choice, { home, journal, settings, clock, log, mine }, {
+      onProgress: (workspace, phase, done, of) => {
+        this.#tell(workspace, (window) => window.notify(learningProgress, { workspace, phase, done, of }));
+        this.#touch(workspace);
+      },
+      onPublished: (workspace, version, reason) => {
+        log(`Version ${version} serves ${workspace}: ${reason}`);
+        this.#push(workspace);
+        this.#tell(workspace, (window) => window.notify(adapterPublished, { workspace, version, reason }));
+        this.#touch(workspace);
+      },
+      onError: (workspace, error) => this.#remark(workspace, error.message),
+      onWarning: (workspace, sentence) => this.#remark(workspace, sentence),
+    });
+  }
+
+  /** Where one engine trains and another serves: the new version is there before it is asked for. */
+  #push(workspace: string): void {
+    for (const core of [this.attachment.serving(workspace), this.#ready]) {
+      if (core !== null) core.adapters.ensureServing(workspace).catch((thrown: unknown) => this.options.log?.(toHindsightError(thrown).message));
     }
   }
 
@@ -375,6 +423,16 @@ export class Daemon {
   #tell(workspace: string, say: (window: Window) => void): void {
     for (const window of this.#windows) if (window.workspace === workspace) say(window);
   }
+}
+
+/** @throws engineUnavailable when it takes longer */
+async function soon<T>(promise: Promise<T>, milliseconds: number | undefined): Promise<T> {
+  if (milliseconds === undefined) return promise;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new HindsightError('engineUnavailable', { reason: 'it does not have the version yet' })), milliseconds);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** @returns null when it was aborted first */

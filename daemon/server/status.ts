@@ -1,6 +1,7 @@
 /** What the status bar shows, worked out from plain facts. */
 import type { Status } from '../../protocol/editor.ts';
 import type { ModelInfo } from '../../protocol/engine.ts';
+import type { RemoteStatus } from '../../protocol/remote.ts';
 import type { HindsightError } from '../../protocol/errors.ts';
 import type { PipeCounts } from '../journal/stats.ts';
 
@@ -11,6 +12,7 @@ export interface Facts {
   engine: 'starting' | 'up' | 'down' | HindsightError;
   model: ModelInfo | null;
   adapter: number | null;
+  remote: RemoteStatus | null;
   pipe: PipeCounts;
   paused: boolean;
   /** A step of this workspace is being taken or judged. */
@@ -28,6 +30,7 @@ export function statusOf(facts: Facts): Status {
     state: stateOf(facts),
     adapter,
     model: model === null ? null : { name: model.name, fingerprint: model.fingerprint, device: model.device },
+    remote: facts.remote,
     pipe,
     warning: typeof engine === 'object' ? engine.message : (nothingLearned(facts) ?? facts.remark),
   };

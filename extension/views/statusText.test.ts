@@ -6,6 +6,7 @@ const STATUS: Status = {
   state: 'serving',
   adapter: 3,
   model: { name: 'seed', fingerprint: 'f', device: 'cpu' },
+  remote: null,
   pipe: { turnsOpen: 0, turnsClosed: 4, verdicts: 4, samplesReady: 2, samplesLeased: 0, samplesConsumed: 0, samplesDropped: 0, steps: 1 },
   warning: null,
 };

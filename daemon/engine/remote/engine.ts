@@ -32,7 +32,7 @@ export interface RemoteOptions {
 }
 
 /** Seconds, where the caller names none. Calls that may wait for the link to come back have more. */
-const DEADLINES = { load: 600, serve: 60, compute: 300, train: 900 } as const;
+const DEADLINES = { load: 600, typing: 4, serve: 60, compute: 300, train: 900 } as const;
 const TOKENIZER_FILE = /^[a-z_]+\.(json|jinja)$/;
 
 /** @throws engineUnreachable, certificateChanged, tokenRefused, protocolMismatch, modelMissing, … */
@@ -112,7 +112,8 @@ export class RemoteEngine implements Engine {
 
   /** Somebody waits at the keyboard: it is not repeated, who asked goes elsewhere. */
   generate(params: z.input<typeof wire.generate.params>, options: CallOptions = {}): Promise<wire.GenerateResult> {
-    return this.link.ask(wire.generate, params, { deadline: DEADLINES.serve, ...options });
+    const deadline = params.priority === wire.PRIORITY.typing ? DEADLINES.typing : DEADLINES.serve;
+    return this.link.ask(wire.generate, params, { deadline, ...options });
   }
 
   tokenize({ texts, special }: z.input<typeof wire.tokenize.params>): Promise<Result<typeof wire.tokenize>> {

@@ -38,7 +38,9 @@ interface Live {
 
 const BACKOFF = { first: 200, last: 10_000 } as const;
 const HELLO_SECONDS = 15;
-const HEARTBEAT_SECONDS = 5;
+const HEARTBEAT_SECONDS = 2;
+/** Heartbeats without a sign of life, after which a link is dead: a chunk on a slow line may take a while. */
+const MISSED = 3;
 /** What no new try can mend. */
 const FINAL = ['certificateChanged', 'tokenRefused', 'protocolMismatch'];
 
@@ -225,20 +227,19 @@ export class RemoteLink {
   /** A ping tells a dead link from a quiet one, and how far away the engine is. */
   #beat(socket: WebSocket): () => void {
     let sentAt = performance.now();
-    let answered = true;
+    let missed = 0;
     const ping = (): void => {
-      if (!answered) return socket.terminate();
-      answered = false;
+      if (missed++ >= MISSED) return socket.terminate();
       sentAt = performance.now();
       socket.ping();
     };
     socket.on('pong', () => {
-      answered = true;
+      missed = 0;
       const known = this.#latency !== null;
       this.#latency = performance.now() - sentAt;
       if (!known) this.#tell();
     });
-    socket.on('message', () => (answered = true));
+    socket.on('message', () => (missed = 0));
     const timer = setInterval(ping, (this.options.heartbeatSeconds ?? HEARTBEAT_SECONDS) * 1000);
     ping();
     return () => clearInterval(timer);
