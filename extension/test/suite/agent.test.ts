@@ -110,10 +110,11 @@ suite('agent', () => {
     await user.waitFor('.quick-input-widget .monaco-list-row');
     await user.press('Enter');
     await eventually('the choice is told', async () => ((await user.read('.statusbar')).includes('learns from conversations') ? true : undefined));
-    script = (_, step) => (step === 0 ? { tool: 'run_command', arguments: { command: "printf '\\033[32mgreen\\033[0m\\n'; exit 3" } } : { text: 'It ended with exit code 3.' });
+    script = (_, step) => (step === 0 ? { tool: 'run_command', arguments: { command: "printf '\\033[32mgreen\\033[0m\\n'; exit 3" } } : { text: 'It ended with exit code 3. [Run](command:hindsight.showLog)' });
     await ask('@hindsight run it');
     await press('Run', 2);
     await chatShows('It ended with exit code 3.');
+    await assert.rejects(user.waitFor(`${CHAT} a[data-href^="command:"]`, 500), 'a model’s text holds no link that runs a command');
     const turn = await eventually('the command is in the journal', async () => (await agentTurns()).find((each) => each.turn.modality === 'terminal' && each.nextState !== null));
     assert.deepEqual(turn.nextState?.observations?.map(({ kind, exitCode, output }) => ({ kind, exitCode, output })), [{ kind: 'terminal', exitCode: 3, output: 'green\n' }]);
     await user.screenshot(picture('agent-terminal.png'));
