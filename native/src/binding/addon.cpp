@@ -11,7 +11,9 @@
 #include "binding/gemmbench.h"
 #include "binding/selftest.h"
 #include "binding/values.h"
+#include "model/device_library.h"
 #include "model/peft.h"
+#include "serve/device_engine.h"
 #include "serve/engine.h"
 
 namespace hindsight {
@@ -137,6 +139,18 @@ Dtype parseDtype(const std::string& name) {
   throw Failure("DTYPE_UNSUPPORTED", "Weights in memory can be fp32, bf16 or int8, not \"" + name + "\": choose one of them.");
 }
 
+constexpr std::pair<const char*, DeviceFormat> kDeviceFormats[] = {{"auto", DeviceFormat::Auto}, {"fp32", DeviceFormat::Fp32}, {"bf16", DeviceFormat::Bf16}, {"int8", DeviceFormat::Int8}, {"nf4", DeviceFormat::Nf4}};
+const char* deviceFormatName(DeviceFormat format) {
+  for (const auto& item : kDeviceFormats)
+    if (format == item.second) return item.first;
+  return "auto";
+}
+DeviceFormat parseDeviceFormat(const std::string& name) {
+  for (const auto& item : kDeviceFormats)
+    if (name == item.first) return item.second;
+  throw Failure("DTYPE_UNSUPPORTED", "Weights on a GPU can be auto, fp32, bf16, int8 or nf4, not \"" + name + "\": choose one of them.");
+}
+
 napi_value makeInfo(napi_env env, const Engine& engine) {
   const ModelConfig& c = engine.config();
   napi_value info = makeObject(env);
@@ -153,8 +167,11 @@ napi_value makeInfo(napi_env env, const Engine& engine) {
   check(env, napi_create_array(env, &eos));
   for (size_t i = 0; i < c.eosIds.size(); ++i) check(env, napi_set_element(env, eos, static_cast<uint32_t>(i), makeNumber(env, c.eosIds[i])));
   set(env, info, "eosIds", eos);
-  set(env, info, "dtype", makeString(env, kDtypes[static_cast<int>(engine.weights().dtype)]));
+  const DeviceEngine* device = engine.device();
+  set(env, info, "dtype", makeString(env, device ? deviceFormatName(device->plan().linears) : kDtypes[static_cast<int>(engine.weights().dtype)]));
   set(env, info, "isa", makeString(env, engine.ops().name));
+  set(env, info, "device", makeString(env, device ? "cuda" : "cpu"));
+  if (device) set(env, info, "deviceText", makeString(env, device->describe()));
   set(env, info, "fingerprint", makeString(env, engine.weights().fingerprint));
   return info;
 }
@@ -220,8 +237,19 @@ napi_value load(Call& call) {
   LoadOptions options;
   options.shape = stringOr(env, request, "shape", "");
   if (options.shape.empty()) options.dir = readString(env, property(env, request, "dir"), "dir");
-  const std::string dtype = stringOr(env, request, "dtype", "fp32"), isa = stringOr(env, request, "isa", "");
-  options.dtype = parseDtype(dtype);
+  const std::string device = stringOr(env, request, "device", "cpu"), dtype = stringOr(env, request, "dtype", device == "cuda" ? "auto" : "fp32"), isa = stringOr(env, request, "isa", "");
+  if (device != "cpu" && device != "cuda") throw Failure("BAD_ARGUMENT", "\"" + device + "\" is no device: use cpu or cuda.");
+  options.cuda = device == "cuda";
+  if (options.cuda) {
+    deviceLibrary();  // its sentence, before a thread is started
+    options.device.format = parseDeviceFormat(dtype);
+    options.device.trainTokens = intOr(env, request, "trainTokens", options.device.trainTokens);
+    options.device.rank = intOr(env, request, "maxRank", options.device.rank);
+    options.device.budgetBytes = static_cast<size_t>(numberOr(env, request, "deviceBytes", 0));
+    if (options.device.trainTokens < 1 || options.device.rank < 1) throw Failure("BAD_ARGUMENT", "trainTokens and maxRank must be above 0: correct the call.");
+  } else {
+    options.dtype = parseDtype(dtype);
+  }
   options.isa = chooseIsa(isa);
   options.threads = requireInt(env, request, "threads");
   if (options.threads < 1 || options.threads > 256) throw Failure("BAD_ARGUMENT", "threads must be between 1 and 256: correct the call.");
@@ -239,6 +267,9 @@ napi_value load(Call& call) {
   }).detach();
   return promise;
 }
+
+/// Empty where `device: cuda` can work, else why not.
+napi_value whyNoCuda(Call& call) { return makeString(call.env, whyNoDevice()); }
 
 napi_value isas(Call& call) {
   napi_value list = nullptr;
@@ -691,7 +722,7 @@ napi_value optimStep(Call& call) {
   s.clipNorm = requireNumber(env, r, "clipNorm");
   return submit<StepResult>(call, handleOf(call), makeJob(kAdapterPriority, adapter, Access::Write), [adapter, s](Engine& engine, Job&) {
     const double norm = engine.optimStep(adapter, s);
-    return StepResult{norm, engine.adapter(adapter).step};
+    return StepResult{norm, engine.stepOf(adapter)};
   }, [](napi_env e, StepResult& result) {
     napi_value out = makeObject(e);
     set(e, out, "gradNorm", makeNumber(e, result.norm));
@@ -760,6 +791,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<zeroGradients>(env, exports, "zeroGradients");
   define<forwardBackward>(env, exports, "forwardBackward");
   define<optimStep>(env, exports, "optimStep");
+  define<whyNoCuda>(env, exports, "whyNoCuda");
   define<selfTestCall>(env, exports, "selfTest");
   define<gemmBench>(env, exports, "gemmBench");
   // Never freed: compute threads may still hold the channel when the environment is gone. The hook

@@ -231,4 +231,24 @@ ModelConfig namedConfig(const std::string& name) {
   throw Failure("BAD_ARGUMENT", "\"" + name + "\" is no known shape: use 135m, 0.5b, 1.5b or 7b.");
 }
 
+std::vector<float> inverseFrequencies(const ModelConfig& c) {
+  const int half = c.headDim / 2;
+  std::vector<float> out(half);
+  const RopeConfig& r = c.rope;
+  const double pi2 = 6.283185307179586;
+  for (int i = 0; i < half; ++i) {
+    const float inverse = 1.0f / std::pow(static_cast<float>(r.theta), static_cast<float>(2 * i) / static_cast<float>(c.headDim));
+    out[i] = inverse;
+    if (!r.llama3) continue;
+    const double wavelength = pi2 / inverse;
+    if (wavelength > r.originalPositions / r.lowFrequencyFactor) {
+      out[i] = static_cast<float>(inverse / r.factor);
+    } else if (wavelength >= r.originalPositions / r.highFrequencyFactor) {
+      const double smooth = (r.originalPositions / wavelength - r.lowFrequencyFactor) / (r.highFrequencyFactor - r.lowFrequencyFactor);
+      out[i] = static_cast<float>((1 - smooth) * inverse / r.factor + smooth * inverse);
+    }
+  }
+  return out;
+}
+
 }  // namespace hindsight

@@ -40,4 +40,7 @@ ModelConfig readConfig(const std::string& dir);
 /// @throws Failure BAD_ARGUMENT
 ModelConfig namedConfig(const std::string& name);
 
+/// Angle per position of each pair, [headDim / 2], in fp32 as the reference implementation computes it.
+std::vector<float> inverseFrequencies(const ModelConfig& config);
+
 }  // namespace hindsight

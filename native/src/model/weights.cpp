@@ -175,14 +175,23 @@ Weights build(const ModelConfig& config, const Ops& ops, Dtype dtype, const Sour
 
 }  // namespace
 
-Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops, Dtype dtype) {
-  Checkpoint files(dir);
+namespace {
+
+/// A bias that the configuration does not announce would be left out silently.
+void refuseUnknownBias(const Checkpoint& files, const ModelConfig& config) {
   for (int i = 0; i < config.layers; ++i)
     for (int t = 0; t < kTargets; ++t) {
       const std::string name = "model.layers." + std::to_string(i) + "." + targetParent(t) + "." + targetName(t) + ".bias";
       if (!hasBias(config, t) && files.has(name))
         throw Failure("CONFIG_UNSUPPORTED", "The weights have \"" + name + "\", which config.json does not announce: use the config.json that belongs to these weights.");
     }
+}
+
+}  // namespace
+
+Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops, Dtype dtype) {
+  Checkpoint files(dir);
+  refuseUnknownBias(files, config);
   Sha256 hash;
   hash.update(config.describe() + "|");
   uint64_t parameters = 0;
@@ -211,6 +220,39 @@ Weights randomWeights(const ModelConfig& config, const Ops& ops, Dtype dtype) {
   w.parameters = parameters;
   w.fingerprint = "random";
   return w;
+}
+
+Weights streamWeights(const std::string& dir, const ModelConfig& config, const TensorSink& sink) {
+  Checkpoint files(dir);
+  refuseUnknownBias(files, config);
+  Weights info;
+  Sha256 hash;
+  hash.update(config.describe() + "|");
+  const auto send = [&](const std::string& name, int rows, int cols) {
+    const std::vector<int64_t> shape = cols == 1 ? std::vector<int64_t>{rows} : std::vector<int64_t>{rows, cols};
+    sink(name, rows, cols, files.read(name, shape, hash, info.parameters).data());
+  };
+  // In build()'s order, which the fingerprint depends on.
+  send("model.embed_tokens.weight", config.vocab, config.hidden);
+  for (int i = 0; i < config.layers; ++i) {
+    const std::string prefix = "model.layers." + std::to_string(i) + ".";
+    for (int t = 0; t < kTargets; ++t) {
+      int n = 0, k = 0;
+      targetShape(config, t, n, k);
+      const std::string name = prefix + targetParent(t) + "." + targetName(t);
+      send(name + ".weight", n, k);
+      if (hasBias(config, t)) send(name + ".bias", n, 1);
+    }
+    send(prefix + "input_layernorm.weight", config.hidden, 1);
+    send(prefix + "post_attention_layernorm.weight", config.hidden, 1);
+    if (!config.qkNorm) continue;
+    send(prefix + "self_attn.q_norm.weight", config.headDim, 1);
+    send(prefix + "self_attn.k_norm.weight", config.headDim, 1);
+  }
+  send("model.norm.weight", config.hidden, 1);
+  if (!config.tiedHead) send("lm_head.weight", config.vocab, config.hidden);
+  info.fingerprint = hash.hex();
+  return info;
 }
 
 }  // namespace hindsight

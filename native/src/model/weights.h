@@ -2,6 +2,7 @@
 // The tied embedding is the head's packed weight; a token's row is gathered out of its panels.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -45,5 +46,11 @@ void targetShape(const ModelConfig& config, int target, int& n, int& k);
 Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops, Dtype dtype);
 /// Weights of the right shapes and sizes without a file, for benchmarks.
 Weights randomWeights(const ModelConfig& config, const Ops& ops, Dtype dtype);
+
+/// Takes one tensor by its name, [rows][cols] (cols = 1: a vector).
+using TensorSink = std::function<void(const std::string& name, int rows, int cols, const float* values)>;
+/// The tensors of `dir` one after the other, for a backend that keeps its own copy.
+/// @returns the parameters and fingerprint that loadWeights finds. @throws what loadWeights throws
+Weights streamWeights(const std::string& dir, const ModelConfig& config, const TensorSink& sink);
 
 }  // namespace hindsight

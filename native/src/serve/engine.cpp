@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "io/failure.h"
+#include "serve/device_engine.h"
 
 namespace hindsight {
 namespace {
@@ -36,7 +37,8 @@ const Ops& requireOps(Isa isa) {
 Engine::Engine(const LoadOptions& options)
     : config_(options.shape.empty() ? readConfig(options.dir) : namedConfig(options.shape)),
       math_(requireOps(options.isa), options.threads),
-      weights_(options.shape.empty() ? loadWeights(options.dir, config_, math_.ops(), options.dtype) : randomWeights(config_, math_.ops(), options.dtype)),
+      weights_(options.cuda ? Weights() : options.shape.empty() ? loadWeights(options.dir, config_, math_.ops(), options.dtype) : randomWeights(config_, math_.ops(), options.dtype)),
+      device_(options.cuda ? std::make_unique<DeviceEngine>(config_, options, weights_) : nullptr),
       model_(config_, weights_, math_),
       cache_(model_.layout(), options.cacheBytes),
       trainer_(model_, [this](const std::vector<int32_t>& ids, const std::vector<int32_t>& positions, float temperature) {
@@ -46,6 +48,8 @@ Engine::Engine(const LoadOptions& options)
         request.temperature = temperature;
         return score(request, *current_).logprobs;
       }) {}
+
+Engine::~Engine() = default;
 
 void Engine::checkTokens(const std::vector<int32_t>& ids) const {
   if (ids.empty()) throw Failure("PROMPT_EMPTY", "The request has no tokens: give at least one.");
@@ -57,6 +61,12 @@ void Engine::checkTokens(const std::vector<int32_t>& ids) const {
 }
 
 Adapter& Engine::adapter(int handle) {
+  Adapter& found = known(handle);
+  if (device_) device_->toHost(handle, found);
+  return found;
+}
+
+Adapter& Engine::known(int handle) {
   const auto found = adapters_.find(handle);
   if (found == adapters_.end()) throw Failure("ADAPTER_UNKNOWN", "There is no adapter with handle " + std::to_string(handle) + ": create or load it first.");
   return *found->second;
@@ -87,20 +97,22 @@ std::unique_ptr<Adapter> Engine::copyAdapter(int handle) {
 }
 
 void Engine::deleteAdapter(int handle) {
-  adapter(handle);
+  known(handle);
+  if (device_) device_->drop(handle);
   cache_.dropAdapter(handle, UINT64_MAX);
   adapters_.erase(handle);
   noteCache();
 }
 
-PrefixCache::Key Engine::cacheKey(int handle) { return {handle, handle == 0 ? 0 : adapter(handle).version}; }
+PrefixCache::Key Engine::cacheKey(int handle) { return {handle, handle == 0 ? 0 : known(handle).version}; }
 
 void Engine::noteCache() {
-  cacheTokens_ = cache_.tokens();
-  cacheBytes_ = cache_.bytes();
+  cacheTokens_ = device_ ? device_->cacheTokens() : cache_.tokens();
+  cacheBytes_ = device_ ? device_->cacheBytes() : cache_.bytes();
 }
 
 void Engine::clearCache() {
+  if (device_) device_->clearCache();
   cache_.clear();
   noteCache();
 }
@@ -135,12 +147,34 @@ std::unique_ptr<Constraint> Engine::constraintOf(const GenerateRequest& g) {
   return std::make_unique<Constraint>(schemas_.compile(g.schema), std::move(ends), room);
 }
 
+GenerateResult Engine::generateOnDevice(const GenerateRequest& g, Constraint* constraint, Job& job) {
+  std::string tail;
+  size_t longest = 0;
+  for (const std::string& stop : g.stop) longest = std::max(longest, stop.size());
+  DeviceEngine::Response response;
+  response.ends = [&](int32_t token) {
+    if (longest > 0 && token < static_cast<int>(vocabulary_.size())) {
+      tail += vocabulary_[token];
+      if (std::any_of(g.stop.begin(), g.stop.end(), [&](const std::string& stop) { return !stop.empty() && tail.find(stop) != std::string::npos; })) return true;
+      if (tail.size() >= longest) tail.erase(0, tail.size() - longest + 1);
+    }
+    if (!constraint) return false;
+    constraint->advance(token);
+    return constraint->finished();
+  };
+  if (constraint) response.mask = [&](float* logits) { constraint->mask(logits, config_.vocab, g.sampling.temperature <= 0); };
+  GenerateResult result = device_->generate(g, adapterOrBase(g.adapter), response, job, scheduler_);
+  noteCache();
+  return result;
+}
+
 GenerateResult Engine::generate(const GenerateRequest& g, Job& job) {
   checkTokens(g.prompt);
   for (const int32_t id : g.stopIds)
     if (id < 0 || id >= config_.vocab) throw Failure("TOKEN_OUT_OF_RANGE", "Stop token " + std::to_string(id) + " is outside the vocabulary: use the tokenizer of this model.");
   if (!g.stop.empty() && vocabulary_.empty()) throw Failure("VOCABULARY_MISSING", "Stop strings need the vocabulary: call setVocabulary first.");
   const std::unique_ptr<Constraint> constraint = constraintOf(g);
+  if (device_) return generateOnDevice(g, constraint.get(), job);
   const PrefixCache::Key key = cacheKey(g.adapter);
   const int promptLength = static_cast<int>(g.prompt.size());
   GenerateResult result;
@@ -222,6 +256,11 @@ ScoreResult Engine::score(const ScoreRequest& s, Job& job) {
       throw Failure("BAD_ARGUMENT", "Position " + std::to_string(p) + " is outside [1, " + std::to_string(s.ids.size()) + "): correct the request.");
   for (const int32_t id : s.candidates)
     if (id < -1 || id >= config_.vocab) throw Failure("TOKEN_OUT_OF_RANGE", "Candidate " + std::to_string(id) + " is outside the vocabulary: use the tokenizer of this model.");
+  if (device_) {
+    ScoreResult found = device_->score(s, adapterOrBase(s.adapter), job, scheduler_);
+    noteCache();
+    return found;
+  }
   const int k = std::min(s.topK, config_.vocab), c = s.candidateCount;
   ScoreResult result;
   result.logprobs.resize(count);
@@ -284,19 +323,28 @@ ScoreResult Engine::score(const ScoreRequest& s, Job& job) {
 }
 
 ForwardBackwardResult Engine::forwardBackward(int handle, std::vector<TrainSequence>& sequences, const LossSettings& settings, Job& job) {
-  Adapter& target = adapter(handle);
+  Adapter& target = known(handle);
   for (const TrainSequence& sequence : sequences) checkTokens(sequence.ids);
   current_ = &job;
-  return trainer_.run(target, sequences, settings, [&] {
+  const auto pause = [&] {
     if (job.cancelled) throw Cancelled();
     scheduler_.yield(job.priority);
     current_ = &job;
-  });
+  };
+  if (!device_) return trainer_.run(target, sequences, settings, pause);
+  const auto reference = [&](const TrainSequence& sequence) {
+    ScoreRequest request;
+    request.ids = sequence.ids;
+    request.positions = sequence.kl.positions;
+    request.temperature = sequence.temperature;
+    return score(request, job).logprobs;
+  };
+  return device_->forwardBackward(handle, target, sequences, settings, reference, pause);
 }
 
 double Engine::optimStep(int handle, const AdamWSettings& settings) {
-  Adapter& target = adapter(handle);
-  const double norm = trainer_.optimStep(target, settings);
+  Adapter& target = known(handle);
+  const double norm = device_ ? device_->optimStep(handle, target, settings) : trainer_.optimStep(target, settings);
   cache_.dropAdapter(handle, target.version);
   noteCache();
   return norm;

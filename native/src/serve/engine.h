@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "model/device.h"
 #include "model/transformer.h"
 #include "serve/constraint.h"
 #include "serve/prefix_cache.h"
@@ -15,6 +16,8 @@
 
 namespace hindsight {
 
+class DeviceEngine;
+
 struct LoadOptions {
   std::string dir;
   /// Shape by name (135m, 0.5b, 1.5b, 7b) with random weights, instead of dir.
@@ -23,6 +26,9 @@ struct LoadOptions {
   Dtype dtype = Dtype::Fp32;
   int threads = 1;
   size_t cacheBytes = size_t{256} << 20;
+  /// On the GPU instead of the CPU; isa, dtype and threads are then not used.
+  bool cuda = false;
+  DeviceOptions device;
 };
 
 enum class Finish { Stop, Eos, Length, Cancelled };
@@ -59,12 +65,15 @@ class Engine {
  public:
   /// Loads the model on the calling thread. @throws Failure
   explicit Engine(const LoadOptions& options);
+  ~Engine();
 
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
   const Ops& ops() const { return math_.ops(); }
   int threads() const { return math_.threads(); }
   Scheduler& scheduler() { return scheduler_; }
+  /// The GPU that computes, or null.
+  const DeviceEngine* device() const { return device_.get(); }
   size_t cacheTokens() const { return cacheTokens_.load(std::memory_order_relaxed); }
   size_t cacheBytes() const { return cacheBytes_.load(std::memory_order_relaxed); }
 
@@ -77,14 +86,19 @@ class Engine {
   void clearCache();
 
   int addAdapter(std::unique_ptr<Adapter> adapter);
+  /// The host's copy, up to date; a caller may change its gradients.
   Adapter& adapter(int handle);
+  /// Optimizer steps an adapter has taken.
+  int64_t stepOf(int handle) { return known(handle).step; }
   std::unique_ptr<Adapter> copyAdapter(int handle);
   void deleteAdapter(int handle);
 
  private:
   std::unique_ptr<Constraint> constraintOf(const GenerateRequest& request);
+  GenerateResult generateOnDevice(const GenerateRequest& request, Constraint* constraint, Job& job);
+  Adapter& known(int handle);
   PrefixCache::Key cacheKey(int adapter);
-  Adapter* adapterOrBase(int handle) { return handle == 0 ? nullptr : &adapter(handle); }
+  Adapter* adapterOrBase(int handle) { return handle == 0 ? nullptr : &known(handle); }
   void checkTokens(const std::vector<int32_t>& ids) const;
   /// Tokens [sequence.length, end) in chunks; hidden rows wanted go through `keep(row, pointer)`.
   enum class Use { Serve, Score };  // decides what int8 weights are multiplied with
@@ -94,6 +108,7 @@ class Engine {
   ModelConfig config_;
   Math math_;
   Weights weights_;
+  std::unique_ptr<DeviceEngine> device_;
   Transformer model_;
   PrefixCache cache_;
   Trainer trainer_;

@@ -72,12 +72,16 @@ class SequenceLoss {
   int count(Term term) const { return counts_[term]; }
   const std::vector<float>& pgLogprobs() const { return pgLogprobs_; }
 
- private:
+  /// One term's slot at a row.
   struct Entry {
     Term term;
     int slot;
     bool masked;
   };
+  /// Of rows()[index], for a backend that computes the terms itself.
+  const std::vector<Entry>& entries(int index) const { return entries_[index]; }
+
+ private:
   bool masked(Term term, int slot) const;
 
   const TrainSequence& sequence_;

@@ -3,7 +3,7 @@
 
 namespace hindsight {
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(HINDSIGHT_PORTABLE_ONLY)
 namespace {
 bool hasAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool hasAvx512() {
@@ -19,7 +19,7 @@ const Ops* opsFor(Isa isa) {
   switch (isa) {
     case Isa::Reference: return referenceOps();
     case Isa::Portable: return portableOps();
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(HINDSIGHT_PORTABLE_ONLY)
     case Isa::Avx2: return hasAvx2() ? avx2Ops() : nullptr;
     case Isa::Avx512: return hasAvx512() ? avx512Ops() : nullptr;
     case Isa::Avx512Vnni: return hasVnni() ? avx512VnniOps() : nullptr;

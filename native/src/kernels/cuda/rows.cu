@@ -220,6 +220,26 @@ __global__ void cast(const float* h, size_t count, T* out) {
   store8(out + i, v);
 }
 
+__device__ __forceinline__ uint32_t hash(uint32_t x) {
+  x = (x ^ x >> 16) * 0x7feb352du;
+  x = (x ^ x >> 15) * 0x846ca68bu;
+  return x ^ x >> 16;
+}
+/// `units` bytes (quantised) or elements; the scales of a quantised row make them as large as bf16's.
+__global__ void randomUnits(Format format, void* data, size_t units, float bound, unsigned seed) {
+  const size_t i = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= units) return;
+  const uint32_t bits = hash(static_cast<uint32_t>(i) * 2654435761u + seed + static_cast<uint32_t>(i >> 32));
+  const float x = bound * (static_cast<float>(bits >> 8) * (2.0f / 16777216.0f) - 1.0f);
+  if (format == Format::Fp32) static_cast<float*>(data)[i] = x;
+  else if (format == Format::Bf16) put(static_cast<Bf16*>(data)[i], x);
+  else static_cast<unsigned char*>(data)[i] = static_cast<unsigned char>(bits);
+}
+__global__ void fillFloats(float* to, size_t count, float value) {
+  const size_t i = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < count) to[i] = value;
+}
+
 unsigned count(int rows) { return static_cast<unsigned>(rows); }
 unsigned headBlocks(const RopeArgs& g) { return blocksFor(static_cast<size_t>(g.rows) * (g.heads + g.kvHeads), 4); }
 
@@ -233,6 +253,19 @@ void embed(const Stream& stream, const Weight& table, const int* tokens, int row
     case Format::Int8: return start(gatherRows<Format::Int8>);
     default: return start(gatherRows<Format::Nf4>);
   }
+}
+
+void fill(const Stream& stream, float* to, size_t n, float value) {
+  if (n) launch(fillFloats, dim3(blocksFor(n, kThreads)), dim3(kThreads), 0, stream.get(), to, n, value);
+}
+
+void randomWeight(const Stream& stream, const Weight& w, unsigned seed) {
+  const bool packed = w.format == Format::Int8 || w.format == Format::Nf4;
+  const size_t units = w.n * rowPitch(w.format, w.k) / (packed ? 1 : w.format == Format::Bf16 ? 2 : 4);
+  const float bound = 1.7f / sqrtf(static_cast<float>(w.k));
+  launch(randomUnits, dim3(blocksFor(units, kThreads)), dim3(kThreads), 0, stream.get(), w.format, const_cast<void*>(w.data), units, bound, seed);
+  if (packed) fill(stream, const_cast<float*>(w.scale), static_cast<size_t>(w.n) * scalesPerRow(w.format, w.k), w.format == Format::Int8 ? bound / 127 : bound);
+  if (w.bias) fill(stream, const_cast<float*>(w.bias), w.n, 0.01f);
 }
 
 template <class T>

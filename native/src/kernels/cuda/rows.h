@@ -45,5 +45,9 @@ void swigluBackward(const Stream& stream, const T* both, const T* dAct, int rows
 template <class T>
 void convert(const Stream& stream, const float* h, size_t count, T* out);
 
+/// Random values of about 1 / sqrt(k) in a weight's own format, for benchmarks.
+void randomWeight(const Stream& stream, const Weight& weight, unsigned seed);
+void fill(const Stream& stream, float* to, size_t count, float value);
+
 }  // namespace cuda
 }  // namespace hindsight
