@@ -14,6 +14,11 @@ export type Architecture = 'llama' | 'qwen2' | 'qwen3';
 /** Storage type of the frozen weights in memory; the arithmetic accumulates in fp32. With `int8`,
  *  generation multiplies int8 by int8, scoring and training int8 by bf16. */
 export type Dtype = 'fp32' | 'bf16' | 'int8';
+/** Where a model computes. `cuda` wants `npm run build:cuda`, a driver and a GPU of compute capability
+ *  8.0 or newer; `whyNoCuda` says what is missing. */
+export type Device = 'cpu' | 'cuda';
+/** Storage of the frozen linears on a GPU: `auto` is the first of bf16, int8 and nf4 that fits. */
+export type DeviceDtype = Dtype | 'nf4' | 'auto';
 /** Kernel family. `reference` is the plain path that every other one is tested against. */
 export type Isa = 'reference' | 'portable' | 'avx2' | 'avx512' | 'avx512vnni' | 'avx512bf16';
 /** Model shapes with random weights, for benchmarks: SmolLM2-135M and Qwen2.5. */
@@ -32,7 +37,10 @@ export interface ModelInfo {
   tiedHead: boolean;
   /** `config.json`'s eos_token_id, as a list; empty where the model has none. */
   eosIds: number[];
-  dtype: Dtype;
+  dtype: Dtype | 'nf4';
+  device: Device;
+  /** The GPU, its kernels and its memory plan in a sentence each; absent on the CPU. */
+  deviceText?: string;
   isa: Isa;
   threads: number;
   parameters: number;
@@ -44,7 +52,16 @@ export interface LoadOptions {
   dir: string;
   /** Random weights of a known shape instead of `dir`, which is then ignored. */
   shape?: ShapeName;
-  dtype?: Dtype;
+  /** CPU: a Dtype, default fp32; CUDA: default auto. */
+  dtype?: DeviceDtype;
+  /** Default cpu. */
+  device?: Device;
+  /** CUDA: tokens of one training batch and of the longest sequence that trains; default 2048. */
+  trainTokens?: number;
+  /** CUDA: largest rank of an adapter; default 16. */
+  maxRank?: number;
+  /** CUDA: bytes of device memory to plan for; default: what is free. */
+  deviceBytes?: number;
   /** Default: the cores this process may use. */
   threads?: number;
   /** Default: HINDSIGHT_ISA, else the fastest this processor has. */
@@ -235,6 +252,8 @@ export interface NativeEngine {
   readonly isas: Isa[];
   /** Reads a Hugging Face folder on a thread of its own. Errors carry `code` and name a remedy. */
   load(options: LoadOptions): Promise<NativeModel>;
+  /** Empty where `device: 'cuda'` can work, else one sentence that says why not. */
+  whyNoCuda(): string;
   /** Largest disagreement of every op with the reference on random shapes (tests only). */
   selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
   /** Operations a second of X W^T (and dX, 0 for int8) beside the peak measured around them; holds the
@@ -259,7 +278,7 @@ export interface GemmRates {
 
 export type NativeErrorCode =
   // the addon itself
-  | 'ENGINE_NOT_BUILT' | 'ENGINE_UNLOADABLE' | 'ISA_UNAVAILABLE' | 'OUT_OF_MEMORY' | 'INTERNAL' | 'NAPI'
+  | 'ENGINE_NOT_BUILT' | 'ENGINE_UNLOADABLE' | 'ISA_UNAVAILABLE' | 'DEVICE_UNAVAILABLE' | 'OUT_OF_MEMORY' | 'INTERNAL' | 'NAPI'
   // loading a model
   | 'MODEL_MISSING' | 'CONFIG_MISSING' | 'WEIGHTS_MISSING' | 'FILE_MISSING'
   | 'CONFIG_INVALID' | 'INDEX_INVALID' | 'SAFETENSORS_CORRUPT' | 'FILE_TRUNCATED' | 'FILE_TOO_LARGE' | 'TENSOR_MISSING' | 'SHAPE_MISMATCH'
@@ -278,6 +297,7 @@ export interface NativeError extends Error {
 interface Addon {
   isas(): Isa[];
   load(options: LoadOptions & { threads: number }): Promise<{ handle: object; info: ModelInfo }>;
+  whyNoCuda(): string;
   selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
   gemmBench(options: GemmOptions): GemmRates;
   setVocabulary(handle: object, bytes: Uint8Array, ends: Int32Array, special: Int32Array): Promise<void>;
@@ -406,6 +426,7 @@ export function loadNative(): NativeEngine {
     isas: addon.isas(),
     load: async (options) => new AddonModel(addon, await addon.load({ ...options, threads: options.threads ?? availableParallelism() })),
     selfTest: (isa, seed) => addon.selfTest(isa, seed),
+    whyNoCuda: () => addon.whyNoCuda(),
     gemmBench: (options) => addon.gemmBench(options),
   };
   return loaded;

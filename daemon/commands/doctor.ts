@@ -41,6 +41,7 @@ const CHECKS: readonly Check[] = [
   { name: 'home folder', run: homeWritable, remedy: 'Make it writable, or set HINDSIGHT_HOME to another folder.' },
   { name: 'disk', run: diskFree, remedy: 'Free some space: an adapter takes up to 200 MB.' },
   { name: 'native engine', run: () => (loadNative(), 'loads'), remedy: 'Run `npm run build`, or reinstall the extension.' },
+  { name: 'CUDA', run: cudaUsable, remedy: 'The CPU engine serves and trains without it.', optional: true },
   { name: 'model', run: modelRuns, remedy: 'See the error; `hindsight model info` checks a model folder.' },
   { name: 'vscode-languageserver', run: async () => has((await import('vscode-languageserver')).createConnection), remedy: REINSTALL },
   { name: 'vscode-languageclient', run: languageClient, remedy: REINSTALL },
@@ -107,6 +108,13 @@ function diskFree(): string {
   const free = bavail * bsize;
   if (free < FREE_BYTES) throw new Error(`${Math.round(free / 2 ** 20)} MB are free`);
   return `${Math.round(free / 2 ** 30)} GB free`;
+}
+
+/** The CPU is enough: what is missing is a finding, not a fault. */
+function cudaUsable(): string {
+  const why = loadNative().whyNoCuda();
+  if (why === '') return 'can be used: `hindsight serve --device cuda`';
+  throw new HindsightError('unsupported', { what: 'CUDA', problem: why.replace(/^CUDA is not used: /, '').replace(/\.$/, ''), remedy: 'The CPU engine serves and trains without it.' });
 }
 
 async function modelRuns(): Promise<string> {

@@ -15,14 +15,16 @@ import { TENANT_LIMITS } from '../engine/listen/tenants.ts';
 import { Tokens } from '../engine/listen/tokens.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { makeHome } from '../server/home.ts';
+import { deviceOption, usableDevice } from './device.ts';
+import type { DeviceChoice } from './device.ts';
 import { print, say, table, withJson } from './output.ts';
 import type { JsonOption } from './output.ts';
 
 interface EngineFlags {
   listen?: string;
-  device: string;
+  device: DeviceChoice;
   model: string[];
-  dtype?: 'fp32' | 'bf16' | 'int8';
+  dtype?: 'fp32' | 'bf16' | 'int8' | 'nf4';
   threads?: number;
   tlsCert?: string;
   tlsKey?: string;
@@ -39,9 +41,9 @@ export function registerEngine(program: Command): void {
     .command('engine')
     .description('an engine on stdin and stdout, or with --listen for editors on other machines')
     .option('--listen <host:port>', 'serve over WebSocket and TLS 1.3; a port alone means this machine only')
-    .option('--device <name>', 'auto, cpu or cuda', 'auto')
+    .addOption(deviceOption())
     .option('--model <folder>', 'a model to offer; may be repeated (default: the bundled seed)', (folder: string, folders: string[]) => [...folders, folder], [])
-    .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8']))
+    .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8', 'nf4']))
     .option('--threads <n>', 'threads of the engine', Number)
     .option('--tls-cert <file>', 'a certificate of your own, PEM (default: one made on the first start)')
     .option('--tls-key <file>', 'its key, PEM')
@@ -49,8 +51,8 @@ export function registerEngine(program: Command): void {
     .option('--memory <mb>', 'adapters of one token that stay in memory', Number, TENANT_LIMITS.residentBytes / MB)
     .option('--disk <mb>', 'adapters of one token that stay on disk', Number, TENANT_LIMITS.fileBytes / MB)
     .action(async (flags: EngineFlags) => {
-      if (!['auto', 'cpu'].includes(flags.device)) throw new HindsightError('unsupported', { what: `--device ${flags.device}`, problem: 'this engine computes on the CPU', remedy: 'Use --device auto or cpu.' });
-      if (flags.listen === undefined) return runEngine();
+      const device = usableDevice(flags.device);
+      if (flags.listen === undefined) return runEngine({ device, ...(flags.dtype && { dtype: flags.dtype }) });
       await listen(flags, flags.listen);
     });
   const tokens = engine.command('tokens').description('who may use a listening engine');
@@ -76,7 +78,7 @@ async function listen(flags: EngineFlags, address: string): Promise<void> {
   const listening = await listenEngine({
     home, host, port, certificate, tokens,
     modelDirs: flags.model.length > 0 ? flags.model : [bundledModel()],
-    open: { ...(flags.dtype && { dtype: flags.dtype }), ...(flags.threads && { threads: flags.threads }) },
+    open: { device: usableDevice(flags.device), ...(flags.dtype && { dtype: flags.dtype }), ...(flags.threads && { threads: flags.threads }) },
     tenantLimits: { residentBytes: flags.memory * MB, fileBytes: flags.disk * MB },
     log: say,
   });

@@ -10,11 +10,14 @@ import { hindsightHome } from '../../protocol/address.ts';
 import { logPath, makeHome } from '../server/home.ts';
 import { serve } from '../server/lifetime.ts';
 import { print, withJson } from './output.ts';
+import { deviceOption, usableDevice } from './device.ts';
+import type { DeviceChoice } from './device.ts';
 import type { JsonOption } from './output.ts';
 
 interface ServeFlags extends JsonOption {
   model?: string;
-  dtype?: 'fp32' | 'bf16' | 'int8';
+  dtype?: 'fp32' | 'bf16' | 'int8' | 'nf4';
+  device: DeviceChoice;
   threads?: number;
   method: MethodName;
   set: string[];
@@ -28,7 +31,8 @@ export function registerServe(program: Command): void {
   withJson(program.command('serve'))
     .description('run the daemon of this user; a second one finds the first and ends')
     .option('--model <folder>', 'model in Hugging Face layout (default: the bundled seed)')
-    .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8']))
+    .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8', 'nf4']))
+    .addOption(deviceOption())
     .option('--threads <n>', 'threads of the engine', wholeNumber)
     .addOption(new Option('--method <name>', 'what learning uses').choices(Object.keys(METHODS)).default(DEFAULT_SETTINGS.method))
     .option('--set <name=value>', 'a setting of learning, by its name in learning.md; may be repeated', (pair: string, pairs: string[]) => [...pairs, pair], [])
@@ -42,6 +46,7 @@ export function registerServe(program: Command): void {
         settings: settingsOf(flags),
         graceSeconds: flags.idle,
         log: openLog(logPath(home)),
+        device: usableDevice(flags.device),
         ...(flags.dtype && { dtype: flags.dtype }),
         ...(flags.threads && { threads: flags.threads }),
       };

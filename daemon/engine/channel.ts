@@ -6,12 +6,14 @@ import { Socket } from 'node:net';
 import { streamLink } from '../../protocol/links.ts';
 import { EngineHost } from './host.ts';
 import { OwnPlace } from './place.ts';
+import type { PlaceDefaults } from './place.ts';
 
 /** Set by whoever starts the engine with a pipe at this descriptor. */
 export const CHANNEL_VARIABLE = 'HINDSIGHT_ENGINE_FD';
 
-/** Serves until the other side goes away; then this process ends, whatever it is computing. */
-export function runEngine(): void {
+/** Serves until the other side goes away; then this process ends, whatever it is computing.
+ *  @param defaults  how a model is loaded where the request does not say */
+export function runEngine(defaults: PlaceDefaults = {}): void {
   const descriptor = Number(process.env[CHANNEL_VARIABLE]);
   const pipe = descriptor > 2 ? new Socket({ fd: descriptor, readable: true, writable: true }) : null;
   const input = pipe ?? process.stdin;
@@ -26,6 +28,6 @@ export function runEngine(): void {
   connection.onClose(end);
   connection.onError(end);
   input.on('end', end);
-  new EngineHost(connection, new OwnPlace()).listen();
+  new EngineHost(connection, new OwnPlace(defaults)).listen();
   connection.listen();
 }

@@ -17,7 +17,8 @@ import type { EngineProcess } from './process.ts';
 
 export interface EngineOptions {
   modelDir: string;
-  dtype?: 'fp32' | 'bf16' | 'int8';
+  dtype?: 'fp32' | 'bf16' | 'int8' | 'nf4';
+  device?: 'cpu' | 'cuda';
   threads?: number;
   isa?: string;
   /** Gets what the engine prints, and the supervisor's own remarks. */
@@ -39,13 +40,13 @@ export async function startEngine(options: EngineOptions): Promise<EngineClient>
 }
 
 async function open(options: EngineOptions): Promise<{ running: EngineProcess; model: wire.ModelInfo }> {
-  const { log = () => undefined, modelDir: dir, dtype, threads, isa } = options;
+  const { log = () => undefined, modelDir: dir, dtype, device, threads, isa } = options;
   const running = spawnEngine(log);
   const gone = running.ended.then((reason) => Promise.reject(new HindsightError('engineUnavailable', { reason })));
   const ready = async (): Promise<wire.ModelInfo> => {
     const { protocol } = await call(running.link, wire.engineHello, { protocol: PROTOCOL }, { deadline: DEADLINES.hello });
     agree(PROTOCOL, { min: protocol, max: protocol }, { ours: 'the daemon', theirs: 'the engine' });
-    return call(running.link, wire.modelLoad, { dir, ...(dtype && { dtype }), ...(threads && { threads }), ...(isa && { isa }) }, { deadline: DEADLINES.load });
+    return call(running.link, wire.modelLoad, { dir, ...(dtype && { dtype }), ...(device && { device }), ...(threads && { threads }), ...(isa && { isa }) }, { deadline: DEADLINES.load });
   };
   gone.catch(() => undefined);
   try {

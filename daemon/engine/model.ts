@@ -15,8 +15,8 @@ export interface OpenModel {
 type Undefinable<T> = { [K in keyof T]: T[K] | undefined };
 
 /** @throws modelMissing, modelCorrupt, modelUnsupported, tokenizerMissing */
-export async function openModel({ dir, dtype, threads, isa }: Pick<OpenOptions, 'dir'> & Undefinable<Omit<OpenOptions, 'dir'>>): Promise<OpenModel> {
-  const native = await openNative({ dir, ...(dtype && { dtype }), ...(threads && { threads }), ...(isa && { isa }) });
+export async function openModel({ dir, dtype, device, threads, isa }: Pick<OpenOptions, 'dir'> & Undefinable<Omit<OpenOptions, 'dir'>>): Promise<OpenModel> {
+  const native = await openNative({ dir, ...(dtype && { dtype }), ...(device && { device }), ...(threads && { threads }), ...(isa && { isa }) });
   const tokenizer = await ModelTokenizer.open(dir).catch((thrown: unknown) => {
     native.close();
     throw thrown;
@@ -25,7 +25,7 @@ export async function openModel({ dir, dtype, threads, isa }: Pick<OpenOptions, 
   const { architecture, fingerprint, vocabSize, maxPositions, parameters, eosIds } = native.info;
   const info: ModelInfo = {
     name: path.basename(path.resolve(dir)), fingerprint, architecture, vocabSize, maxPositions, parameters,
-    dtype: native.info.dtype, device: 'cpu',
+    dtype: native.info.dtype, device: native.info.device,
     eos: [...new Set([...eosIds, ...tokenizer.eos])].filter((id) => id < vocabSize),
     bos: tokenizer.bos, fim: tokenizer.fim, chat: tokenizer.chat,
   };

@@ -1,6 +1,6 @@
 /** The native addon behind the catalogue of errors: what it throws, in the words of the product. */
 import { loadNative } from '../../native/index.ts';
-import type { Dtype, Isa, NativeModel } from '../../native/index.ts';
+import type { Device, Dtype, Isa, NativeModel } from '../../native/index.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { ErrorName } from '../../protocol/errors.ts';
 
@@ -8,7 +8,9 @@ const ISAS: readonly Isa[] = ['reference', 'portable', 'avx2', 'avx512', 'avx512
 
 export interface OpenOptions {
   dir: string;
-  dtype?: Dtype;
+  dtype?: Dtype | 'nf4';
+  /** Default cpu. */
+  device?: Device;
   threads?: number;
   isa?: string;
 }

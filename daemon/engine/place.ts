@@ -12,6 +12,7 @@ import type { Params } from '../../protocol/message.ts';
 import { AdapterTable } from './adapters.ts';
 import { openModel } from './model.ts';
 import type { OpenModel } from './model.ts';
+import type { OpenOptions } from './native.ts';
 import type { ModelTokenizer } from './tokenizer.ts';
 
 /** A loaded model with everything that hangs on it. */
@@ -82,6 +83,9 @@ export interface EnginePlace {
   readonly transfer: Transfer | null;
 }
 
+/** How a model is loaded where the request does not say. */
+export type PlaceDefaults = Pick<OpenOptions, 'device' | 'dtype'>;
+
 /** A process that serves one daemon: folders are the daemon's own, nobody else waits. */
 export class OwnPlace implements EnginePlace {
   readonly boot = randomUUID();
@@ -90,12 +94,15 @@ export class OwnPlace implements EnginePlace {
   readonly transfer = null;
   loaded: Loaded | null = null;
 
+  constructor(private readonly defaults: PlaceDefaults = {}) {}
+
   enter(): void {
     // Whoever holds the pipe may speak.
   }
 
   async load(params: Params<typeof modelLoad>): Promise<ModelInfo> {
-    const model = await openModel(params);
+    const { device = this.defaults.device, dtype = this.defaults.dtype, ...rest } = params;
+    const model = await openModel({ ...rest, device, dtype });
     this.loaded?.native.close();
     this.loaded = { ...model, adapters: new OwnAdapters(model) };
     return model.info;

@@ -14,7 +14,8 @@ import { adaptersPath } from './home.ts';
 
 export interface EngineChoice {
   modelDir: string;
-  dtype?: 'fp32' | 'bf16' | 'int8';
+  dtype?: 'fp32' | 'bf16' | 'int8' | 'nf4';
+  device?: 'cpu' | 'cuda';
   threads?: number;
   /** One that runs already; whoever started it ends it. */
   engine?: Engine;
@@ -32,9 +33,9 @@ type Listeners = Pick<TrainerParts, 'onProgress' | 'onPublished' | 'onError' | '
 
 /** @throws what the engine cannot start for */
 export async function startCore(choice: EngineChoice, own: Pick<TrainerParts, 'journal' | 'settings' | 'clock' | 'mine'> & { home: string; log: (line: string) => void }, listeners: Listeners): Promise<Core> {
-  const { modelDir, dtype, threads, golden } = choice;
+  const { modelDir, dtype, device, threads, golden } = choice;
   const { home, log, ...parts } = own;
-  const engine = choice.engine ?? (await startEngine({ modelDir, log, ...(dtype && { dtype }), ...(threads && { threads }) }));
+  const engine = choice.engine ?? (await startEngine({ modelDir, log, ...(dtype && { dtype }), ...(device && { device }), ...(threads && { threads }) }));
   try {
     const adapters = new AdapterStore({ journal: parts.journal, engine, root: adaptersPath(home) });
     const trainer = new Trainer({ ...parts, ...listeners, engine, adapters, snippetIds: (snippet) => snippetIds(engine, snippet), ...(golden && { golden }) });

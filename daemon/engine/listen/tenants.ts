@@ -49,7 +49,7 @@ export class SharedModels {
   async open(name: string): Promise<OpenModel & { dir: string }> {
     const dir = this.#dirs.get(name);
     if (dir === undefined) throw new HindsightError('modelMissing', { path: name.slice(0, 100), problem: `this engine offers ${this.names.join(', ')}` });
-    const opening = this.#open.get(name) ?? openModel({ dtype: undefined, threads: undefined, isa: undefined, ...this.options, dir });
+    const opening = this.#open.get(name) ?? openModel({ dtype: undefined, device: undefined, threads: undefined, isa: undefined, ...this.options, dir });
     this.#open.set(name, opening);
     return { ...(await opening.catch((thrown: unknown) => (this.#open.delete(name), Promise.reject(thrown)))), dir };
   }

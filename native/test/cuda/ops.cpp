@@ -19,6 +19,7 @@
 #include "kernels/cuda/head.h"
 #include "kernels/cuda/lora.h"
 #include "kernels/cuda/rows.h"
+#include "pure.h"
 #include "serve/random.h"
 
 using namespace hindsight;
@@ -879,7 +880,7 @@ void everything(Bench& bench) {
 
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 20, first = argc > 2 ? std::atoi(argv[2]) : 0;
-  int checks = 0, failures = 0;
+  int checks = 0, failures = pureFailures(checks);
   std::map<std::string, double> worst;
   try {
     chooseGemmBackend(Stream(StreamPriority::Serving));

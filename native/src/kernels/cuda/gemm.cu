@@ -48,7 +48,7 @@ float wgmmaDisagreement(const Stream& stream) {
     g.m = m;
     g.n = outputs;
     g.k = summed;
-    g.k2 = forward ? k2 : 0;
+    g.k2 = k2;
     DeviceArray<Bf16> dy(size_t{m} * n);
     stream.copy(dy.get(), in[1].get(), size_t{m} * n < sizes[1] ? size_t{m} * n : sizes[1]);
     g.x = forward ? in[0].get() : dy.get();
@@ -58,7 +58,7 @@ float wgmmaDisagreement(const Stream& stream) {
     g.x2 = in[2].get();
     g.ldx2 = k2;
     g.w2 = in[3].get();
-    g.ldw2 = k2;
+    g.ldw2 = forward ? k2 : k;
     g.ldy = outputs;
     g.floats = true;
     g.rows = n;

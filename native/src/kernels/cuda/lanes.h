@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace hindsight {
 namespace cuda {
@@ -27,7 +28,7 @@ inline float exp2Fast(float x) { return std::exp2(x); }
 inline uint32_t pack2(float low, float high) { return emulator::toBf16(low) | static_cast<uint32_t>(emulator::toBf16(high)) << 16; }
 template <class V>
 V loadStreaming(const V* p) { return *p; }
-#else
+#elif defined(__CUDACC__)
 /// The block's dynamic shared memory, 1 KB aligned.
 __device__ __forceinline__ unsigned char* sharedMemory() {
   extern __shared__ __align__(1024) unsigned char hindsightShared[];
@@ -97,6 +98,8 @@ __host__ __device__ __forceinline__ float high2(uint32_t pair) { return fromBits
 // One element of activations: fp32 in the parity path, bf16 otherwise.
 __host__ __device__ __forceinline__ float value(float x) { return x; }
 __host__ __device__ __forceinline__ float value(Bf16 x) { return fromBits(static_cast<uint32_t>(x.bits) << 16); }
+
+#if defined(__CUDACC__) || defined(HINDSIGHT_EMULATE)
 __device__ __forceinline__ void put(float& to, float x) { to = x; }
 __device__ __forceinline__ void put(Bf16& to, float x) { to.bits = static_cast<uint16_t>(pack2(x, 0.0f)); }
 
@@ -127,6 +130,8 @@ __device__ __forceinline__ float blockMax(float v, float* scratch) {
   for (int i = 1; i < static_cast<int>(blockDim.x / 32); ++i) top = fmaxf(top, scratch[i]);
   return top;
 }
+
+#endif
 
 }  // namespace cuda
 }  // namespace hindsight

@@ -38,6 +38,7 @@ void ropeBackward(const Stream& stream, const RopeArgs& g);
 /// act[r][i] = silu(gate) up, with both = [gate | up], [rows][2n].
 template <class T>
 void swiglu(const Stream& stream, const T* both, int rows, int n, T* act);
+/// dBoth may be both: an element is read before it is written.
 template <class T>
 void swigluBackward(const Stream& stream, const T* both, const T* dAct, int rows, int n, T* dBoth);
 

@@ -165,7 +165,7 @@ class Graph {
 
 #ifdef HINDSIGHT_EMULATE
 using emulator::launch;
-#else
+#elif defined(__CUDACC__)
 /// Starts a kernel; more than 48 KB of shared memory is asked for where it is needed.
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream, A... arguments) {

@@ -66,7 +66,7 @@ struct LayerBuffers {
 struct TrainBuffers {
   std::vector<LayerBuffers> layers;  // checkpointing: all share one, but for hIn
   float *hidden, *dh, *delta, *slices, *packedGradient, *logits;
-  void *dhT, *x, *qk, *act, *dAct, *dBoth, *dqkv, *dAttn, *dx, *dxa, *dLogits, *headX;
+  void *dhT, *x, *qk, *act, *dqkv, *dAttn, *dx, *dxa, *dLogits, *headX;
   int *tokens, *positions, *segmentOfRow, *labelled;
   Segment* segments;
   AttentionTile* tiles;
@@ -119,8 +119,6 @@ TrainBuffers layTraining(Arena& arena, const ModelConfig& c, const Extent& e) {
   b.x = takeElements(arena, m * c.hidden, e.element);
   b.qk = takeElements(arena, m * (c.qWidth() + c.kvWidth()), e.element);
   b.act = takeElements(arena, m * c.intermediate, e.element);
-  b.dAct = takeElements(arena, m * c.intermediate, e.element);
-  b.dBoth = takeElements(arena, m * 2 * c.intermediate, e.element);
   b.dqkv = takeElements(arena, m * groupShape(c, kQkv).n, e.element);
   b.dAttn = takeElements(arena, m * c.qWidth(), e.element);
   b.dx = takeElements(arena, m * c.hidden, e.element);

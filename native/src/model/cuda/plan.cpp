@@ -23,6 +23,9 @@ std::string gigabytes(size_t bytes) {
   return text;
 }
 
+/// Below this a request of ordinary length could not be served.
+int neededPages(const ModelConfig& c) { return (c.maxPositions < 2048 ? c.maxPositions : 2048) / kPageTokens + 1; }
+
 /// One candidate, filled in; `fits` says whether its total stays under the budget.
 MemoryPlan weigh(const ModelConfig& c, const DeviceOptions& o, const DeviceFacts& facts, DeviceFormat linears, bool checkpoint, size_t cacheBytes) {
   MemoryPlan p;
@@ -51,8 +54,7 @@ MemoryPlan weigh(const ModelConfig& c, const DeviceOptions& o, const DeviceFacts
   const size_t packed = 2 * LoraLayout(c, o.rank).layer * c.layers * element, flat = loraParameters(c, o.rank) * sizeof(float);
   p.adapters = o.servedAdapters * packed + o.trainedAdapters * 4 * flat;
   p.total = p.weights + p.training + p.serving + p.cache + p.adapters + p.reserve;
-  const int needed = (c.maxPositions < 2048 ? c.maxPositions : 2048) / kPageTokens + 1;
-  p.fits = p.total <= p.budget && p.pages >= needed;
+  p.fits = p.total <= p.budget && p.pages >= neededPages(c);
   p.sentence = std::string(nameOf(linears)) + " base" + (checkpoint ? " with checkpointing" : "") + ": " + gigabytes(p.total) + " of " + gigabytes(p.budget) + " (weights " + gigabytes(p.weights) + ", training of " + std::to_string(o.trainTokens) +
                " tokens " + gigabytes(p.training) + ", adapters " + gigabytes(p.adapters) + ", serving " + gigabytes(p.serving) + ", keys and values " + gigabytes(p.cache) + ", driver " + gigabytes(p.reserve) + ").";
   return p;
@@ -99,7 +101,8 @@ MemoryPlan planMemory(const ModelConfig& c, const DeviceOptions& o, const Device
   }
   MemoryPlan last;
   for (const Candidate& candidate : candidates)
-    for (const size_t cache : {o.cacheBytes, o.cacheBytes / 4}) {
+    for (const bool whole : {true, false}) {
+      const size_t least = neededPages(c) * pageBytes(c, candidate.linears == DeviceFormat::Fp32 ? 4 : 2), cache = whole || o.cacheBytes < least ? o.cacheBytes : least;
       last = weigh(c, o, facts, candidate.linears, candidate.checkpoint, cache);
       if (last.fits) return last;
     }

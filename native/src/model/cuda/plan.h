@@ -16,7 +16,8 @@ struct DeviceFacts {
 };
 
 /// Tries bf16, then checkpointing, then int8 and nf4 with checkpointing (only the named one where a format
-/// is named), each first with the whole cache of keys and values and then with a smaller one.
+/// is named), each first with the whole cache of keys and values and then with
+/// the smallest useful one.
 MemoryPlan planMemory(const ModelConfig& config, const DeviceOptions& options, const DeviceFacts& facts);
 /// The buffers' sizes under a plan.
 Extent extentOf(const ModelConfig& config, const DeviceOptions& options, const MemoryPlan& plan, int multiprocessors);

@@ -154,17 +154,26 @@ void runBlock(unsigned threads, size_t shared) {
   warps.assign((threads + 31) / 32, Warp());
   alive = threads;
   barrierArrived = 0;
+  // One warp runs as far as it can before the next one begins: what a missing barrier would let it read
+  // or overwrite too early, it does.
+  const unsigned count = static_cast<unsigned>(warps.size());
   while (alive > 0) {
-    bool moved = false;
-    for (unsigned step = 0; step < threads; ++step) {
-      const unsigned i = mode == Mode::Ascending ? step : threads - 1 - step;
-      Fiber& f = *fibers[i];
-      if (f.done || (f.generation && *f.generation == f.seen)) continue;
-      f.generation = nullptr;
-      moved = true;
-      enter(i);
+    bool any = false;
+    for (unsigned step = 0; step < count; ++step) {
+      const unsigned first = (mode == Mode::Ascending ? step : count - 1 - step) * 32;
+      for (bool moved = true; moved;) {
+        moved = false;
+        for (unsigned lane = 0; lane < 32; ++lane) {
+          const unsigned i = first + (mode == Mode::Ascending ? lane : 31 - lane);
+          Fiber& f = *fibers[i];
+          if (f.done || (f.generation && *f.generation == f.seen)) continue;
+          f.generation = nullptr;
+          any = moved = true;
+          enter(i);
+        }
+      }
     }
-    if (!moved) die("threads wait at different barriers");
+    if (!any) die("threads wait at different barriers");
   }
   for (size_t i = 0; i < 64; ++i)
     if (sharedStart[shared + i] != 0xff) die("a kernel wrote beyond its shared memory");
