@@ -16,7 +16,7 @@ cudaDeviceProp properties() {
 std::string whyNot() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess) return std::string("CUDA is not used: the NVIDIA driver answers \"") + cudaGetErrorString(status) + "\"; update the driver.";
+  if (status != cudaSuccess) return std::string("CUDA is not used: the NVIDIA driver does not serve this build (") + cudaGetErrorString(status) + "); update the driver.";
   if (count == 0) return "CUDA is not used: the NVIDIA driver sees no GPU.";
   cudaDeviceProp p;
   if (cudaGetDeviceProperties(&p, 0) != cudaSuccess) return "CUDA is not used: the GPU does not say what it is; check nvidia-smi.";
