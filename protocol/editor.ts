@@ -46,6 +46,22 @@ export const pipeCounts = z.object({
   steps: z.int(),
 });
 
+/** Where turns are in the pipe, in its order; a turn is counted where it waits, totals where it passed. */
+export const pipeStage = z.object({
+  stage: z.enum(['offered', 'nextState', 'judging', 'verdict', 'hint', 'watched', 'ready', 'leased', 'step', 'candidate', 'rejected', 'served']),
+  count: z.int(),
+  /** Of the oldest one that waits there; null = nothing waits. */
+  oldestSeconds: z.number().nullable(),
+});
+
+/** Verdicts by models since the daemon started. */
+export const prmMetrics = z.object({
+  waiting: z.int(), judged: z.int(), votes: z.int(), invalidVotes: z.int(),
+  /** Share of valid votes that agree with their majority. */
+  agreement: z.number().nullable(),
+  abstained: z.int(), outages: z.int(), givenUp: z.int(),
+});
+
 export const status = z.object({
   state: z.enum(['starting', 'serving', 'learning', 'paused', 'offline']),
   /** Version that serves this workspace; null = the base model alone. */
@@ -56,6 +72,9 @@ export const status = z.object({
   pipe: pipeCounts,
   /** One sentence when something needs the user's eye, e.g. trainable requests that leave no turns. */
   warning: z.string().nullable(),
+  /** In the answer to `status/get` only: ages change with every second. */
+  stages: z.array(pipeStage).optional(),
+  prm: prmMetrics.optional(),
 });
 export type Status = z.output<typeof status>;
 

@@ -2,6 +2,8 @@
 import { appendFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { endpoint } from '../../protocol/agent.ts';
+import type { Endpoint } from '../../protocol/agent.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
 import type { LearnSettings, MethodName } from '../learn/settings.ts';
@@ -22,6 +24,8 @@ interface ServeFlags extends JsonOption {
   method: MethodName;
   set: string[];
   idle: number;
+  judge?: string;
+  judgeModel?: string;
 }
 
 const IDLE_SECONDS = 120;
@@ -36,6 +40,8 @@ export function registerServe(program: Command): void {
     .option('--threads <n>', 'threads of the engine', wholeNumber)
     .addOption(new Option('--method <name>', 'what learning uses').choices(Object.keys(METHODS)).default(DEFAULT_SETTINGS.method))
     .option('--set <name=value>', 'a setting of learning, by its name in learning.md; may be repeated', (pair: string, pairs: string[]) => [...pairs, pair], [])
+    .option('--judge <url>', 'OpenAI-compatible endpoint that judges turns which nothing else says anything of (default: the loaded model, if it is an instruct model of 1 B parameters or more); key in HINDSIGHT_JUDGE_KEY')
+    .option('--judge-model <name>', 'its model')
     .option('--idle <seconds>', 'end after so long without clients or work', Number, IDLE_SECONDS)
     .action(async (flags: ServeFlags) => {
       const home = hindsightHome();
@@ -49,10 +55,19 @@ export function registerServe(program: Command): void {
         device: usableDevice(flags.device),
         ...(flags.dtype && { dtype: flags.dtype }),
         ...(flags.threads && { threads: flags.threads }),
+        ...(flags.judge !== undefined && { judge: judgeOf(flags.judge, flags.judgeModel) }),
       };
       const served = await serve(options, (socket) => print({ running: true, pid: process.pid, home, socket }, `The daemon listens on ${socket}.`, flags));
       if (!served) print({ running: false, home }, `A daemon already serves ${home}.`, flags);
     });
+}
+
+/** @throws badRequest for what is no address */
+function judgeOf(url: string, model = 'judge'): Endpoint {
+  const key = process.env['HINDSIGHT_JUDGE_KEY'];
+  const parsed = endpoint.safeParse({ url, model, ...(key !== undefined && { key }) });
+  if (!parsed.success) throw new HindsightError('badRequest', { problem: `--judge ${url} is no http address`, remedy: 'Give the server\'s base, e.g. http://127.0.0.1:8080/v1.' });
+  return parsed.data;
 }
 
 /** @throws badRequest for a name that is none, or a value that is no number */

@@ -9,7 +9,7 @@ import type { Tracking } from '../capture/tracking.ts';
 import type { Clock } from '../clock.ts';
 import { hintsOf } from '../hindsight/hints.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { LateEvidence, NextState, Turn } from '../journal/records.ts';
+import type { Hint, LateEvidence, NextState, Turn, Verdict } from '../journal/records.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import type { Retraction } from '../privacy/signals.ts';
 import { textsOf } from '../reward/reading.ts';
@@ -146,6 +146,13 @@ export class Intake {
       this.#judgeAll(() => this.#actions.quiet(now), null);
     }
     for (const session of this.journal.idleSessions(now - SESSION_IDLE_MS)) this.#endSession(session);
+  }
+
+  /** A model's verdict on a closed turn; part of the caller's transaction.
+   *  @returns to be called after it: tells who waits for samples */
+  modelVerdict(turn: Turn, next: NextState, verdict: Verdict, hints: readonly Hint[]): () => void {
+    const lesson = recordLesson(this.journal, this.settings, turn, next, verdict, hints);
+    return () => this.#announce([{ ...lesson, next: null, queued: false }]);
   }
 
   /** Verdicts and hints of a workspace since this daemon started. */

@@ -13,8 +13,8 @@ import { forget, retract } from './forget.ts';
 import type { ForgetScope, Forgotten, Stretch } from './forget.ts';
 import type { AdapterRecord, Hint, LateEvidence, NextState, Sample, SampleState, Step, Turn, Verdict } from './records.ts';
 import { adapterOf, assignments, sampleOf, stepOf } from './rows.ts';
-import { journalStats, pipeCounts } from './stats.ts';
-import type { JournalStats, PipeCounts } from './stats.ts';
+import { journalStats, pipeCounts, pipeStages } from './stats.ts';
+import type { JournalStats, PipeCounts, PipeStage } from './stats.ts';
 import { verify } from './verify.ts';
 import { withEvidence } from './evidence.ts';
 
@@ -436,6 +436,11 @@ export class Journal {
 
   pipeCounts(workspace?: string): PipeCounts {
     return pipeCounts(this.database, workspace);
+  }
+
+  /** Where the workspace's turns are, with the age of what waits. */
+  stages(workspace: string, now: number): PipeStage[] {
+    return pipeStages(this.database, workspace, now);
   }
 
   stats(workspace?: string): JournalStats {

@@ -1,6 +1,6 @@
 /** Counts of what is where in the pipe. */
 import type { z } from 'zod';
-import type { pipeCounts as wireCounts } from '../../protocol/editor.ts';
+import type { pipeCounts as wireCounts, pipeStage } from '../../protocol/editor.ts';
 import { pragma, rows } from './database.ts';
 import type { Database, Row } from './database.ts';
 
@@ -34,6 +34,32 @@ export function pipeCounts(database: Database, workspace?: string): PipeCounts {
     samplesDropped: samples.get('dropped') ?? 0,
     steps: count('step'),
   };
+}
+
+export type PipeStage = z.output<typeof pipeStage>;
+
+/** [stage, count and the oldest waiting time stamp]; ?1 = the workspace. */
+const STAGES: readonly (readonly [PipeStage['stage'], string])[] = [
+  ['offered', `select count(*) as n, min(offered_at) as oldest from turn where workspace = ?1 and role = 'main' and open = 1`],
+  ['nextState', `select count(*) as n, null as oldest from next_state join turn on turn.id = next_state.turn where turn.workspace = ?1`],
+  ['judging', `select count(*) as n, min(next_state.decided_at) as oldest from judging join next_state on next_state.turn = judging.turn where judging.workspace = ?1`],
+  ['verdict', `select count(distinct turn) as n, null as oldest from verdict where workspace = ?1`],
+  ['hint', `select count(distinct hint.turn) as n, null as oldest from hint join turn on turn.id = hint.turn where turn.workspace = ?1`],
+  ['watched', `select count(*) as n, min(json_extract(record, '$.acceptedAt')) as oldest from watch where workspace = ?1`],
+  ['ready', `select count(*) as n, min(created_at) as oldest from sample where workspace = ?1 and state = 'ready'`],
+  ['leased', `select count(*) as n, min(created_at) as oldest from sample where workspace = ?1 and state = 'leased'`],
+  ['step', `select count(*) as n, min(case when state = 'running' then started_at end) as oldest from step where workspace = ?1`],
+  ['candidate', `select count(*) as n, min(created_at) as oldest from adapter where workspace = ?1 and state = 'candidate'`],
+  ['rejected', `select count(*) as n, null as oldest from adapter where workspace = ?1 and state in ('rejected', 'quarantined', 'rolledBack')`],
+  ['served', `select count(*) as n, null as oldest from adapter where workspace = ?1 and state in ('serving', 'retired')`],
+];
+
+export function pipeStages(database: Database, workspace: string, now: number): PipeStage[] {
+  return STAGES.map(([stage, sql]) => {
+    const row = rows(database, sql, workspace)[0];
+    const oldest = row?.['oldest'];
+    return { stage, count: Number(row?.['n'] ?? 0), oldestSeconds: typeof oldest === 'number' ? Math.max(0, Math.round((now - oldest) / 1000)) : null };
+  });
 }
 
 /** Everything, for a person; it reads the whole journal. */

@@ -138,7 +138,7 @@ function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
   bindAgent(daemon, link, greeted);
   handle(link, editor.consentGet, ({ workspace }) => ({ state: daemon.journal.consent(workspace) }));
   handle(link, editor.consentSet, ({ workspace, state }) => ({ state: daemon.setConsent(workspace, state) }));
-  handle(link, editor.statusGet, ({ workspace }) => daemon.status(workspace));
+  handle(link, editor.statusGet, ({ workspace }) => daemon.detailedStatus(workspace));
   handle(link, editor.trainingPause, () => daemon.pause());
   handle(link, editor.trainingResume, () => daemon.resume());
   handle(link, editor.trainingNow, ({ workspace }) => daemon.trainNow(workspace));

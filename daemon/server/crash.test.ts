@@ -24,7 +24,8 @@ import { adaptersPath, journalPath } from './home.ts';
 import { tryConnect } from './socket.ts';
 
 const HINDSIGHT = resolve(import.meta.dirname, '../../dist/hindsight.js');
-const KILLS = process.env['HINDSIGHT_FULL'] === '1' ? 50 : 6;
+/** HINDSIGHT_KILLS=1000 is the whole claim and takes an hour or two; a failure names its seed's turn. */
+const KILLS = Number(process.env['HINDSIGHT_KILLS'] ?? (process.env['HINDSIGHT_FULL'] === '1' ? 50 : 6));
 const WORKSPACE = 'file:///p';
 const URI = 'file:///p/src/a.ts';
 const SESSION = 's';

@@ -22,6 +22,11 @@ import { Journal } from '../journal/journal.ts';
 import type { Turn } from '../journal/records.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
+import { PolarityClassifier } from '../reward/classifier/polarity.ts';
+import { Prm } from '../reward/prm.ts';
+import type { Voter } from '../reward/judge.ts';
+import { cannotJudge, EndpointVoter, EngineVoter } from '../reward/voters.ts';
+import type { Endpoint } from '../../protocol/agent.ts';
 import { AgentService } from './agent.ts';
 import { Attachment } from './attachment.ts';
 import { ContextScrubber } from '../privacy/context.ts';
@@ -56,6 +61,8 @@ export interface DaemonOptions extends EngineChoice {
   debounceMs?: number;
   /** Let a model of any size chat; shipped daemons refuse what is too small to. */
   chatAnySize?: boolean;
+  /** Who judges turns that nothing else says anything of; without it the loaded model, if it can. */
+  judge?: Endpoint;
   log?: (line: string) => void;
 }
 
@@ -77,6 +84,8 @@ export class Daemon {
   readonly #windows = new Set<Window>();
   readonly #intake: Intake;
   readonly #commits: CommitWatch;
+  readonly #classifier = new PolarityClassifier();
+  readonly #prm: Prm;
   #ticks = 0;
   readonly #newest: NewestOnly;
   readonly #scrubber = new ContextScrubber();
@@ -107,8 +116,17 @@ export class Daemon {
     this.#intake = new Intake(journal, settings, clock, {
       onSamples: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
       onClosed: (turn, next) => this.#memory.add(turn, next),
+      onQueued: () => this.#prm.poke(),
     });
     this.#commits = new CommitWatch(journal, this.#intake, (line) => options.log?.(line));
+    this.#prm = new Prm({
+      journal,
+      classifier: this.#classifier,
+      voter: () => this.#voter(),
+      clock,
+      record: (turn, next, verdict, hints) => this.#intake.modelVerdict(turn, next, verdict, hints),
+      log: (line) => options.log?.(line),
+    });
     this.#newest = new NewestOnly(clock);
     this.attachment = new Attachment({
       journal,
@@ -170,6 +188,8 @@ export class Daemon {
     await this.attachment.end();
     const core = await this.#core.catch(() => null);
     await core?.trainer.close();
+    await this.#prm.close();
+    await this.#classifier.close();
     if (this.options.engine === undefined) await core?.engine.close();
     this.journal.close();
   }
@@ -296,6 +316,11 @@ export class Daemon {
     });
   }
 
+  /** The status with where each turn is in the pipe, and what models were asked: for a person who looks. */
+  detailedStatus(workspace: string): Status {
+    return { ...this.status(workspace), stages: this.journal.stages(workspace, this.clock.now()), prm: this.#prm.metrics() };
+  }
+
   async pause(): Promise<Record<string, never>> {
     (await this.#core).trainer.pause();
     this.attachment.pause(true);
@@ -376,9 +401,16 @@ export class Daemon {
     }
   }
 
+  #voter(): Voter | null | 'later' {
+    if (this.options.judge !== undefined) return new EndpointVoter(this.options.judge);
+    if (this.#ready === null) return this.#failure === null ? 'later' : null;
+    return cannotJudge(this.#ready.engine) === null ? new EngineVoter(this.#ready.engine) : null;
+  }
+
   #tick(): void {
     this.#cancelTick = this.clock.after(TICK_MS, () => {
       this.#intake.quiet();
+      this.#prm.poke();
       if (this.#ticks++ % COMMIT_TICKS === 0) for (const workspace of new Set([...this.#windows].map((window) => window.workspace))) void this.#commits.look(workspace);
       // A step's end is nobody's event; its windows see it within a tick.
       for (const window of this.#windows) if (this.#showsStepping(window.workspace)) this.#touch(window.workspace);
