@@ -51,9 +51,10 @@ async function open(path: string, unusable: (problem: string) => HindsightError)
 
 /** What its package calls itself; a folder can have any name. */
 async function nameOf(git: SimpleGit, path: string): Promise<string> {
-  const manifest = /"name":\s*"([^"]+)"/.exec(await git.raw(['show', 'HEAD:package.json']).catch(() => ''));
+  const named = async (file: string, pattern: RegExp): Promise<string | undefined> => pattern.exec(await git.raw(['show', `HEAD:${file}`]).catch(() => ''))?.[1];
+  const manifest = (await named('package.json', /"name":\s*"([^"]+)"/)) ?? (await named('pyproject.toml', /^name\s*=\s*"([^"]+)"/m));
   const root = (await git.raw(['rev-parse', '--show-toplevel']).catch(() => '')).trim();
-  return manifest?.[1] ?? basename(root || path.replace(/(\/?\.git)?$/, ''));
+  return manifest ?? basename(root || path.replace(/(\/?\.git)?$/, ''));
 }
 
 /** Walks back until enough commits add lines. @returns oldest first */
