@@ -17,6 +17,7 @@ import { recordBranches } from './signals/branches.ts';
 import { openDocuments, recordDocuments } from './signals/documents.ts';
 import type { Publish } from './signals/outbox.ts';
 import { Recorder } from './signals/recorder.ts';
+import { RemoteEngines } from './remote/remote.ts';
 import { AgentWindow } from './agentWindow.ts';
 import { registerWindowCommands } from './views/commands.ts';
 import { LearningView } from './views/learning.ts';
@@ -34,6 +35,7 @@ export class HindsightWindow {
   readonly #consent: Consent;
   readonly #learning: LearningView;
   readonly #agent: AgentWindow;
+  readonly #remote: RemoteEngines;
   readonly #subscriptions: vscode.Disposable[] = [];
   /** The daemon of the present connection has confirmed the owner's choice. */
   #confirmed = false;
@@ -48,6 +50,7 @@ export class HindsightWindow {
     this.#connection = this.#makeConnection();
     this.#consent = this.#makeConsent();
     this.#learning = new LearningView(this.#connection, this.#workspace);
+    this.#remote = new RemoteEngines({ workspace: this.#workspace, connection: this.#connection, secrets: context.secrets, log: (line) => log.info(line), refreshStatus: () => this.#refreshStatus() });
     this.#agent = new AgentWindow({
       context,
       folder,
@@ -77,6 +80,7 @@ export class HindsightWindow {
         consent: this.#consent,
         learning: this.#learning,
         statusBar: this.#statusBar,
+        remote: this.#remote,
         refreshStatus: () => this.#refreshStatus(),
         others: this.#agent.actions,
       }),
@@ -101,6 +105,7 @@ export class HindsightWindow {
   async #connected(greeting: Greeting): Promise<void> {
     if ((await this.#confirmConsent()) === 'granted') await this.#recorder.connected(this.#publish, greeting);
     this.#confirmed = true;
+    void this.#remote.connected();
     await this.#refreshStatus();
     void this.#agent.connected().catch((error: unknown) => this.log.error(String(error)));
     await this.#consent.askOnce();

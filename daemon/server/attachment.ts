@@ -205,7 +205,7 @@ export class Attachment {
 function statusOf({ engine, serve, train }: Attached): RemoteStatus {
   return {
     address: engine.address, device: engine.hello.engine.device, model: engine.model.name,
-    link: engine.down ? 'down' : 'up', latencyMs: engine.latencyMs, reason: engine.down ? engine.reason : null, serve, train,
+    link: engine.down ? 'down' : 'up', latencyMs: engine.latencyMs === null ? null : Math.round(engine.latencyMs * 10) / 10, reason: engine.down ? engine.reason : null, serve, train,
   };
 }
 

@@ -6,6 +6,8 @@ export const COMMANDS = {
   pauseLearning: 'hindsight.pauseLearning',
   resumeLearning: 'hindsight.resumeLearning',
   rollBack: 'hindsight.rollBack',
+  attachRemote: 'hindsight.attachRemote',
+  detachRemote: 'hindsight.detachRemote',
   chooseLearning: 'hindsight.chooseLearning',
   showLog: 'hindsight.showLog',
   edit: 'hindsight.edit',

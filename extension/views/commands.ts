@@ -4,6 +4,7 @@ import { adapterRollback, trainingNow, trainingPause, trainingResume } from '../
 import { toHindsightError } from '../../protocol/errors.ts';
 import type { DaemonConnection } from '../connection/connection.ts';
 import type { Consent } from '../consent/consent.ts';
+import type { RemoteEngines } from '../remote/remote.ts';
 import { COMMANDS } from './commandIds.ts';
 import type { LearningView } from './learning.ts';
 import { showMenu } from './menu.ts';
@@ -16,7 +17,7 @@ const LEARN_NOW_SECONDS = 1800;
 /** Commands of other parts of the window, by their names. */
 export type OtherActions = Readonly<Record<Exclude<keyof typeof COMMANDS, OwnCommand | 'showLog' | 'answerTool'>, (...args: unknown[]) => Promise<unknown>>>;
 
-type OwnCommand = 'showMenu' | 'showLearning' | 'learnNow' | 'pauseLearning' | 'resumeLearning' | 'rollBack' | 'chooseLearning';
+type OwnCommand = 'showMenu' | 'showLearning' | 'learnNow' | 'pauseLearning' | 'resumeLearning' | 'rollBack' | 'chooseLearning' | 'attachRemote' | 'detachRemote';
 
 export interface CommandPlace {
   readonly others: OtherActions;
@@ -25,6 +26,7 @@ export interface CommandPlace {
   readonly consent: Consent;
   readonly learning: LearningView;
   readonly statusBar: StatusBar;
+  readonly remote: RemoteEngines;
   readonly refreshStatus: () => Promise<void>;
 }
 
@@ -39,6 +41,8 @@ export function registerWindowCommands(place: CommandPlace): vscode.Disposable {
     resumeLearning: () => connection.request(trainingResume, {}).then(place.refreshStatus),
     rollBack: () => rollBack(connection, workspace).then(place.refreshStatus),
     chooseLearning: () => place.consent.choose(),
+    attachRemote: () => place.remote.attach(),
+    detachRemote: () => place.remote.detach(),
   };
   return vscode.Disposable.from(
     ...Object.entries(actions).map(([name, action]) => vscode.commands.registerCommand(COMMANDS[name as keyof typeof actions], (...args: unknown[]) => answering(() => action(...args)))),

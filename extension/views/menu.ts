@@ -26,6 +26,9 @@ function entries(status: Status | undefined): Entry[] {
     { label: '$(mortar-board) Learn Now', description: `${count(status.pipe.samplesReady, 'lesson')} waiting`, command: COMMANDS.learnNow },
     training,
     ...(status.adapter === null ? [] : [{ label: '$(discard) Roll Back', description: `version ${status.adapter} serves now`, command: COMMANDS.rollBack }]),
+    status.remote === null
+      ? { label: '$(remote) Attach Remote GPU…', command: COMMANDS.attachRemote }
+      : { label: '$(remote) Detach Remote GPU', description: status.remote.address, command: COMMANDS.detachRemote },
     ...always,
   ];
 }

@@ -19,6 +19,16 @@ describe('status text', () => {
     expect(statusText({ ...STATUS, state: 'paused' }, 'granted', '').accessible).toBe('Hindsight v3 paused');
   });
 
+  it('shows where a remote engine is, and that this machine serves while it is away', () => {
+    const remote = { address: 'gpu-box:7077', device: 'cuda', model: 'coder', link: 'up', latencyMs: 11.6, reason: null, serve: 'remote', train: 'remote' } as const;
+    const up = statusText({ ...STATUS, remote }, 'granted', '');
+    expect(up.text).toBe('$(sparkle) Hindsight v3 · cuda 12 ms');
+    expect(up.tooltip).toContain('gpu-box:7077: coder on cuda, 11.6 ms away');
+    const away = statusText({ ...STATUS, remote: { ...remote, link: 'down', latencyMs: null, reason: 'the link to it was lost' } }, 'granted', '');
+    expect(away.text).toBe('$(sparkle) Hindsight v3 · remote is away');
+    expect(away.tooltip).toContain('this machine serves meanwhile');
+  });
+
   it('says why it is offline, and what needs the eye', () => {
     const offline = statusText(undefined, 'granted', 'The daemon ended at once.');
     expect([offline.text, offline.needsAttention]).toEqual(['$(debug-disconnect) Hindsight offline', true]);

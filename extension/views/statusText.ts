@@ -23,7 +23,7 @@ const ICONS: Record<Status['state'], string> = {
 export function statusText(status: Status | undefined, consent: ConsentState, failure: string): StatusText {
   const state = status?.state ?? 'offline';
   const version = status === undefined ? '' : versionText(status.adapter);
-  const words = ['Hindsight', version, stateWord(state)].filter((word) => word !== '').join(' ');
+  const words = ['Hindsight', version, stateWord(state), remoteWord(status)].filter((word) => word !== '').join(' ');
   const attention = status?.warning ?? (state === 'offline' ? failure : '');
   return {
     text: `${ICONS[state]} ${words}`,
@@ -42,11 +42,27 @@ function stateWord(state: Status['state']): string {
   return state === 'serving' ? '' : state;
 }
 
+/** Where it is served, and how far away that is. */
+function remoteWord(status: Status | undefined): string {
+  const remote = status?.remote ?? null;
+  if (remote === null) return '';
+  if (remote.link === 'down') return '· remote is away';
+  return `· ${remote.device} ${remote.latencyMs === null ? 'remote' : `${Math.round(remote.latencyMs)} ms`}`;
+}
+
+function remoteLine(status: Status): string {
+  const { remote } = status;
+  if (remote === null) return '';
+  if (remote.link === 'down') return `Remote engine ${remote.address} is away (${remote.reason ?? 'no reason known'}): this machine serves meanwhile, and training goes on when it is back`;
+  return `Remote engine ${remote.address}: ${remote.model} on ${remote.device}${remote.latencyMs === null ? '' : `, ${remote.latencyMs.toFixed(1)} ms away`}; serves ${remote.serve}, trains ${remote.train}`;
+}
+
 function details(status: Status | undefined): string[] {
   if (status === undefined) return [];
   const { pipe, model } = status;
   return [
     model === null ? '' : `Model ${model.name} on ${model.device}${status.adapter === null ? ', nothing learned yet' : `, version ${status.adapter}`}`,
+    remoteLine(status),
     `${count(pipe.turnsClosed, 'suggestion')} answered, ${count(pipe.samplesReady, 'lesson')} waiting, ${count(pipe.steps, 'training step')}`,
   ];
 }
