@@ -6,8 +6,9 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { HindsightError } from '../../protocol/errors.ts';
+import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import type { Engine } from '../engine/engine.ts';
+import { stopWatching, watchPromotion } from '../gate/watch.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { AdapterRecord, AdapterState } from '../journal/records.ts';
 import { CONFIG, OPTIMIZER, RECEIPT, WEIGHTS, copyAdapter, hashFile, removeFile, removeUnnamed, replaceFile, workspaceKey, writeFolder } from './files.ts';
@@ -148,6 +149,7 @@ export class AdapterStore {
       if (before !== null) this.#journal.updateAdapter(workspace, before, { state: 'retired' });
       this.#journal.updateAdapter(workspace, version, { state: 'serving', reason });
       this.#journal.setServing(workspace, version);
+      watchPromotion(this.#journal, workspace, version, before);
     });
     this.#dropOldOptimizers(workspace, version);
   }
@@ -176,8 +178,35 @@ export class AdapterStore {
       if (serving !== null) this.#journal.updateAdapter(workspace, serving, { state: 'rolledBack' });
       if (target !== null) this.#journal.updateAdapter(workspace, target, { state: 'serving' });
       this.#journal.setServing(workspace, target);
+      stopWatching(this.#journal, workspace);
     });
     return target;
+  }
+
+  /** What the monitor does on a drop: `to` serves again, and every version that was promoted since is
+   *  put away for good. A `to` that cannot be loaded gives way to the base model.
+   *  @returns what serves now */
+  async quarantine(workspace: string, to: number | null, reason: string, at: number): Promise<number | null> {
+    const target = to !== null && (await this.#loadable(workspace, to)) ? to : null;
+    const bad = this.list(workspace).filter(({ version, state }) => version > (target ?? 0) && PROMOTED.includes(state));
+    for (const { version } of bad) this.addToReceipt(workspace, version, { quarantined: { reason, at, servesInstead: target } });
+    this.#journal.transaction(() => {
+      for (const { version } of bad) this.#journal.updateAdapter(workspace, version, { state: 'quarantined', reason });
+      if (target !== null) this.#journal.updateAdapter(workspace, target, { state: 'serving' });
+      this.#journal.setServing(workspace, target);
+      stopWatching(this.#journal, workspace);
+    });
+    return target;
+  }
+
+  async #loadable(workspace: string, version: number): Promise<boolean> {
+    try {
+      await this.ensureLoaded(workspace, version);
+      return true;
+    } catch (thrown) {
+      if (toHindsightError(thrown).errorName === 'engineUnavailable') throw thrown;
+      return false;
+    }
   }
 
   /** Copies the PEFT files and the receipt, for peft, vLLM and others. */

@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { adapterRollback } from '../../protocol/editor.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import { call } from '../../protocol/transport.ts';
+import { explainVersion } from '../gate/explain.ts';
 import { Journal } from '../journal/journal.ts';
 import type { AdapterRecord } from '../journal/records.ts';
 import { hindsightHome } from '../../protocol/address.ts';
@@ -24,7 +25,7 @@ export function registerAdapters(program: Command): void {
   const adapters = program.command('adapters').description('what was learned, version by version');
   const of = (command: Command): Command => withJson(command).option('--workspace <folder>', 'folder or URI (default: the current folder)');
   of(adapters.command('list')).description('versions of a workspace, newest first').action(list);
-  of(adapters.command('show <version>')).description('one version with its receipt').action(show);
+  of(adapters.command('show <version>')).description('why a version serves or does not, in words; --json adds its receipt').action(show);
   of(adapters.command('activate <version>')).description('put a promoted version under the agent; base is the model alone').action((version: string, flags: AdapterFlags) => activate(versionOf(version), flags));
   of(adapters.command('rollback')).description('put back what served before').action((flags: AdapterFlags) => activate(undefined, flags));
   of(adapters.command('export <version> <folder>')).description('copy a version in PEFT format, for peft, vLLM and others').action(exportAdapter);
@@ -42,7 +43,8 @@ function show(version: string, flags: AdapterFlags): void {
   const record = find(workspaceUri(flags.workspace), version);
   const path = join(record.dir, 'receipt.json');
   const receipt: unknown = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : null;
-  print({ ...record, receipt }, JSON.stringify({ ...record, receipt }, null, 2), flags);
+  const why = explainVersion(record, receipt);
+  print({ ...record, receipt, why }, [...why, `Its receipt is ${path}.`].join('\n'), flags);
 }
 
 async function activate(to: number | null | undefined, flags: AdapterFlags): Promise<void> {

@@ -26,7 +26,7 @@ function run(...args: string[]): { code: number | null; out: string; err: string
 
 /** Starts `serve`. @returns what it printed first, and its end */
 async function serve(...args: string[]): Promise<{ child: ChildProcess; said: string; ended: Promise<number | null> }> {
-  const child = spawn(process.execPath, [HINDSIGHT, 'serve', '--idle', '30', ...args], { env: { ...process.env, HINDSIGHT_HOME: home }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [HINDSIGHT, 'serve', '--when', 'always', '--idle', '30', ...args], { env: { ...process.env, HINDSIGHT_HOME: home }, stdio: ['ignore', 'pipe', 'pipe'] });
   started.push(child);
   const ended = new Promise<number | null>((done) => child.once('exit', (code) => done(code)));
   const said = await new Promise<string>((done) => {

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { endpoint } from '../../protocol/agent.ts';
 import type { Endpoint } from '../../protocol/agent.ts';
 import { HindsightError } from '../../protocol/errors.ts';
+import { loadPerCore, onBattery } from '../learn/machine.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
 import type { LearnSettings, MethodName } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
@@ -23,6 +24,7 @@ interface ServeFlags extends JsonOption {
   threads?: number;
   method: MethodName;
   set: string[];
+  when: 'spare' | 'always';
   idle: number;
   judge?: string;
   judgeModel?: string;
@@ -42,6 +44,7 @@ export function registerServe(program: Command): void {
     .option('--set <name=value>', 'a setting of learning, by its name in learning.md; may be repeated', (pair: string, pairs: string[]) => [...pairs, pair], [])
     .option('--judge <url>', 'OpenAI-compatible endpoint that judges turns which nothing else says anything of (default: the loaded model, if it is an instruct model of 1 B parameters or more); key in HINDSIGHT_JUDGE_KEY')
     .option('--judge-model <name>', 'its model')
+    .addOption(new Option('--when <condition>', 'background learning: spare waits on battery, on a busy machine and while it would slow suggestions; always does not').choices(['spare', 'always']).default('spare'))
     .option('--idle <seconds>', 'end after so long without clients or work', Number, IDLE_SECONDS)
     .action(async (flags: ServeFlags) => {
       const home = hindsightHome();
@@ -53,6 +56,7 @@ export function registerServe(program: Command): void {
         graceSeconds: flags.idle,
         log: openLog(logPath(home)),
         device: usableDevice(flags.device),
+        ...(flags.when === 'spare' && { machine: () => ({ onBattery: onBattery(), loadPerCore: loadPerCore() }) }),
         ...(flags.dtype && { dtype: flags.dtype }),
         ...(flags.threads && { threads: flags.threads }),
         ...(flags.judge !== undefined && { judge: judgeOf(flags.judge, flags.judgeModel) }),

@@ -8,8 +8,12 @@ import { CompletionTracker } from '../capture/completions.ts';
 import type { Tracking } from '../capture/tracking.ts';
 import type { Clock } from '../clock.ts';
 import { hintsOf } from '../hindsight/hints.ts';
+import type { Alarm } from '../gate/monitor.ts';
+import { observeOutcome } from '../gate/watch.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Hint, LateEvidence, NextState, Turn, Verdict } from '../journal/records.ts';
+import { observeChoice } from '../learn/choices.ts';
+import { METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import type { Retraction } from '../privacy/signals.ts';
 import { textsOf } from '../reward/reading.ts';
@@ -42,12 +46,15 @@ export interface IntakeListeners {
   onClosed?: (turn: Turn, next: NextState) => void;
   /** A turn waits for a model's verdict. */
   onQueued?: () => void;
+  /** Less is kept of what was promoted lately; said again until it is acted on. */
+  onDrop?: (workspace: string, alarm: Alarm) => void;
 }
 
 interface Judged extends Lesson {
   /** null: late evidence on a turn that was closed before. */
   next: NextState | null;
   queued: boolean;
+  alarm: Alarm | null;
 }
 
 interface Live {
@@ -222,6 +229,8 @@ export class Intake {
       if (verdict !== null || hints.length > 0) this.#lessons.set(turn.workspace, this.lessons(turn.workspace) + 1);
       if (next !== null) this.listeners.onClosed?.(turn, next);
     }
+    const drop = judged.findLast((one) => one.alarm !== null);
+    if (drop?.alarm) this.listeners.onDrop?.(drop.turn.workspace, drop.alarm);
     for (const workspace of new Set(judged.flatMap((one) => (one.sample === null ? [] : one.turn.workspace)))) this.listeners.onSamples(workspace);
     if (judged.some(({ queued }) => queued)) this.listeners.onQueued?.();
   }
@@ -231,7 +240,7 @@ export class Intake {
     const { journal, settings } = this;
     if (!('outcome' in one)) {
       const lesson = recordEvidence(journal, settings, one);
-      return lesson && { ...lesson, next: null, queued: false };
+      return lesson && { ...lesson, next: null, queued: false, alarm: null };
     }
     const turn = journal.turn(one.turn);
     if (turn === null || !journal.closeTurn(one)) return null;
@@ -239,7 +248,8 @@ export class Intake {
     const lesson = recordLesson(journal, settings, turn, one, verdict, hintsOf(turn, one, one.decidedAt));
     const queued = verdict === null && turn.role === 'main' && textsOf(one).length > 0;
     if (queued) journal.queueJudging(turn.id, turn.workspace, one.decidedAt);
-    return { ...lesson, next: one, queued };
+    if (METHODS[settings.method].choice) observeChoice(journal, turn, one);
+    return { ...lesson, next: one, queued, alarm: observeOutcome(journal, turn, one) };
   }
 
   #restore(session: string): CompletionTracker {

@@ -73,7 +73,7 @@ export function injectIntoChat(messages: readonly Message[], hint: string): Mess
 }
 
 /** Path within the workspace where the file is in it, else the file's name. */
-function pathOf(turn: Turn): string {
+export function pathOf(turn: Turn): string {
   const root = turn.workspace.endsWith('/') ? turn.workspace : `${turn.workspace}/`;
   const path = turn.uri.startsWith(root) ? turn.uri.slice(root.length) : turn.uri.slice(turn.uri.lastIndexOf('/') + 1);
   return decodeURIComponent(path);

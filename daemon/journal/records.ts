@@ -4,6 +4,7 @@
  * Plain data; arrays of numbers keep null for "unknown". Field names are those of learning.md.
  */
 import type { Sampling } from '../../protocol/engine.ts';
+import type { Proposal, ProposalSource } from '../agent/completion/choice.ts';
 
 export type Modality = 'completion' | 'edit' | 'terminal' | 'tool' | 'chat' | 'browser';
 
@@ -68,6 +69,11 @@ export interface Turn {
   /** Promoted version that answered; null = base model. */
   adapter: number | null;
   fingerprint: string;
+  /** Absent = `model`: the response was generated. A recalled one stood elsewhere in the workspace; its
+   *  tokens are exact, their log-probs are not known. */
+  source?: ProposalSource;
+  /** What could have been shown, the shown one among them; absent where there was no choice. */
+  proposals?: Proposal[];
   /** Up to 8 lines before the cursor with the partial line, and 4 after: the hint snippet's frame. */
   before: string;
   after: string;

@@ -7,6 +7,7 @@ import type { GateReport } from '../gate/gate.ts';
 import { heldOutEdits } from '../gate/holdout.ts';
 import type { GateMeasurer } from '../gate/measure.ts';
 import type { Journal } from '../journal/journal.ts';
+import { nextPace, readPace, writePace } from './pace.ts';
 import type { AdapterRecord, Step } from '../journal/records.ts';
 
 export interface PromotionParts {
@@ -27,6 +28,11 @@ export async function decide(step: Step, parts: PromotionParts): Promise<Decisio
   const { journal, adapters } = parts;
   const { workspace } = step;
   const version = step.candidate ?? 0;
+  const parent = adapters.list(workspace).find((one) => one.version === version)?.parent ?? null;
+  if (adapters.list(workspace).some((one) => one.version === parent && one.state === 'quarantined')) {
+    settle(step, { version, passed: false, reason: `It was trained from version ${String(parent)}, which was taken back meanwhile.` }, parts);
+    return null;
+  }
   const name = await loaded(workspace, version, adapters);
   if ('unusable' in name) {
     settle(step, { version, passed: false, reason: name.unusable }, parts);
@@ -37,7 +43,7 @@ export async function decide(step: Step, parts: PromotionParts): Promise<Decisio
   const edits = heldOutEdits(journal, workspace, adapters.fingerprint);
   const report = judgeCandidate(await parts.measurer.measure({ candidate: name.name, serving: serving?.name ?? null, best: best?.name ?? null, edits }, parts.onProgress));
   adapters.addToReceipt(workspace, version, { gate: report });
-  settle(step, { version, ...report }, parts);
+  settle(step, { version, ...report }, parts, report);
   if (report.passed) {
     if (best === null || (report.overBest?.mean ?? 0) >= 0) journal.set(bestKey(workspace), version);
   } else parts.measurer.forget(name.name);
@@ -45,12 +51,13 @@ export async function decide(step: Step, parts: PromotionParts): Promise<Decisio
   return { version, report };
 }
 
-function settle(step: Step, decision: { version: number; passed: boolean; reason: string } & Partial<GateReport>, { journal, adapters }: PromotionParts): void {
+function settle(step: Step, decision: { version: number; passed: boolean; reason: string } & Partial<GateReport>, { journal, adapters }: PromotionParts, report?: GateReport): void {
   const { version, passed, reason } = decision;
   const gate = { passed: Number(passed), goldenChange: finite(decision.goldenChange), kl: finite(decision.kl), overServing: finite(decision.overServing?.mean), overServingLower: finite(decision.overServing?.lower) };
   journal.transaction(() => {
     if (passed) adapters.publish(step.workspace, version, reason);
     else adapters.reject(step.workspace, version, reason);
+    if (report) writePace(journal, step.workspace, nextPace(readPace(journal, step.workspace), report));
     journal.updateStep(step.id, { state: 'gated', metrics: { ...step.metrics, ...gate } });
   });
 }

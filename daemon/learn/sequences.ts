@@ -198,7 +198,8 @@ function assemble(one: Draft, settings: LearnSettings): TrainSequence | null {
     sequence.pg = {
       positions: plan.pg.map((token) => start + token),
       advantages: plan.pg.map(() => (sample.advantage ?? 0) * sample.weight),
-      behaviour: plan.pg.map((token) => turn.logprobs[token] ?? null),
+      // What was recalled has no policy that it was drawn from: c is 1, as for a demonstration.
+      ...(turn.source !== 'recall' && { behaviour: plan.pg.map((token) => turn.logprobs[token] ?? null) }),
     };
   }
   if (plan.kind === 'sft') sequence.ce = { positions: range(start + plan.from, ids.length) };

@@ -14,10 +14,13 @@ import type { InformativenessRecord } from '../hindsight/informativeness.ts';
 import type { HintSnippet } from '../hindsight/inject.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Hint, Sample, Turn } from '../journal/records.ts';
+import type { LessonCache } from './rehearsal.ts';
+import { consumedSamples, drawRehearsed, skillSequence, skillTexts } from './rehearsal.ts';
 import { buildLessons } from './sequences.ts';
 import type { Lesson, LessonSource } from './sequences.ts';
 import { METHODS } from './settings.ts';
 import type { LearnSettings } from './settings.ts';
+import { generator } from '../random.ts';
 import type { Trainable } from './trainable.ts';
 
 export interface StepParts {
@@ -25,6 +28,8 @@ export interface StepParts {
   engine: Engine;
   adapters: AdapterStore;
   trainable: Trainable;
+  /** Sequences of earlier steps, for rehearsal. */
+  lessons: LessonCache;
   settings: LearnSettings;
   clock: Clock;
   informativeness: InformativenessRecord;
@@ -42,6 +47,8 @@ export interface StepRequest {
   /** Fewest effective samples worth a step. */
   least: number;
   lr: number;
+  /** Weight of the hold on the base. */
+  skillBeta: number;
 }
 
 /** Sequences of one engine call; training can pause between two of them. */
@@ -86,12 +93,14 @@ async function train(step: number, first: readonly Sample[], request: StepReques
     return null;
   }
   const name = await trainable.at(workspace, serving?.version ?? null);
-  const metrics = await descend(name, lessons, request, parts);
-  if (metrics === null) return discard(step, lessons, parts, workspace);
+  const rehearsal = await rehearse(step, workspace, serving?.name ?? null, parts);
+  const descended = await descend(name, [...lessons.map((lesson) => lesson.sequence), ...rehearsal.lessons], rehearsal.skill, request, parts);
+  if (descended === null) return discard(step, lessons, parts, workspace);
+  const metrics = { effective: lessons.length, rehearsed: rehearsal.lessons.length, ...descended };
   const version = journal.nextVersion(workspace);
   const candidate = await adapters.writeCandidate(name, {
     workspace, version, parent: serving?.version ?? null, samples: lessons.length, createdAt: clock.now(),
-    receipt: { step, seed: settings.seed, settings: { ...settings, lr: request.lr }, samples: lessons.map((lesson) => lesson.sample), metrics },
+    receipt: { step, seed: settings.seed, settings: { ...settings, lr: request.lr, skillBeta: request.skillBeta }, samples: lessons.map((lesson) => lesson.sample), metrics },
   });
   journal.transaction(() => {
     journal.insertAdapter(candidate);
@@ -99,7 +108,23 @@ async function train(step: number, first: readonly Sample[], request: StepReques
     journal.updateStep(step, { state: 'trained', candidate: version, metrics: { ...metrics, millis: clock.now() - startedAt } });
   });
   trainable.advanced(workspace, version);
+  for (const lesson of lessons) parts.lessons.add(lesson.sample, lesson.sequence);
   return step;
+}
+
+/** Earlier lessons, and texts that hold the general skill; the draw depends on the step alone. */
+async function rehearse(step: number, workspace: string, adapter: string | null, parts: StepParts): Promise<{ lessons: TrainSequence[]; skill: TrainSequence[] }> {
+  const { journal, engine, settings } = parts;
+  const random = generator(settings.seed * 100_003 + step);
+  const drawn = settings.rehearsedSamples === 0 ? [] : drawRehearsed(consumedSamples(journal, workspace), settings.rehearsedSamples, random);
+  const missing = drawn.filter((sample) => parts.lessons.get(sample.id) === null).flatMap((sample) => lessonSource({ ...sample, advantage: null }, journal) ?? []);
+  const built = missing.length === 0 ? [] : await buildLessons(missing, { engine, adapter, method: METHODS[settings.method], settings, opdOn: () => false, snippetIds: parts.snippetIds });
+  for (const lesson of built) if (!('masked' in lesson)) parts.lessons.add(lesson.sample, lesson.sequence);
+  // Plain cross-entropy has no anchor by definition.
+  const held = settings.skillTexts > 0 && !METHODS[settings.method].supervised;
+  const texts = held ? await skillTexts(engine, journal) : [];
+  const skill = Array.from({ length: Math.min(settings.skillTexts, texts.length) }, () => texts[Math.floor(random() * texts.length)] ?? []).map(skillSequence);
+  return { lessons: drawn.flatMap((sample) => parts.lessons.get(sample.id) ?? []), skill };
 }
 
 /** A batch whose gradient is not a number would fail for ever: it leaves with that reason. */
@@ -184,9 +209,8 @@ function hintOf(turn: Turn, hints: readonly Hint[]): string | null {
 type Metrics = Record<string, number | null>;
 
 /** Gradients of all lessons in micro-batches, then one AdamW step. null = not a number. */
-async function descend(name: string, lessons: readonly Lesson[], { lr }: StepRequest, parts: StepParts): Promise<Metrics | null> {
+async function descend(name: string, sequences: readonly TrainSequence[], skill: readonly TrainSequence[], { lr, skillBeta }: StepRequest, parts: StepParts): Promise<Metrics | null> {
   const { engine, settings, onProgress, onWarning } = parts;
-  const sequences = lessons.map((lesson) => lesson.sequence);
   const loss = lossSettings(sequences, settings);
   const sums = { pg: 0, opd: 0, splice: 0, kl: 0, ce: 0 };
   const ess: { value: number; positions: number }[] = [];
@@ -202,6 +226,14 @@ async function descend(name: string, lessons: readonly Lesson[], { lr }: StepReq
     if (result.effectiveSampleSize !== null) ess.push({ value: result.effectiveSampleSize, positions: result.positions.pg });
     tokens += result.tokens;
   }
+  let lossSkill: number | null = null;
+  if (skill.length > 0) {
+    await parts.checkpoint();
+    const result = await engine.forwardBackward({ adapter: name, sequences: [...skill], settings: { ...lossSettings(skill, settings), klBeta: skillBeta } });
+    if (result.loss.kl === null) return null;
+    lossSkill = result.loss.kl;
+    tokens += result.tokens;
+  }
   const { beta1, beta2, eps, weightDecay, clipNorm } = settings;
   const { gradNorm } = await engine.optimStep({ adapter: name, lr, beta1, beta2, eps, weightDecay, clipNorm });
   onProgress('train', sequences.length, sequences.length);
@@ -210,7 +242,7 @@ async function descend(name: string, lessons: readonly Lesson[], { lr }: StepReq
     onWarning(`What was served and what is trained have drifted apart: effective sample size ${effectiveSampleSize.toFixed(2)}.`);
   }
   const lossOf = (term: keyof typeof sums): number | null => (loss.divisor[term] > 0 ? sums[term] : null);
-  return { effective: lessons.length, lr, tokens, gradNorm, effectiveSampleSize, lossPg: lossOf('pg'), lossOpd: lossOf('opd'), lossSplice: lossOf('splice'), lossKl: lossOf('kl'), lossCe: lossOf('ce') };
+  return { lr, skillBeta, tokens, lossSkill, gradNorm, effectiveSampleSize, lossPg: lossOf('pg'), lossOpd: lossOf('opd'), lossSplice: lossOf('splice'), lossKl: lossOf('kl'), lossCe: lossOf('ce') };
 }
 
 /** Every term is averaged over the sequences of the whole step that have it. */

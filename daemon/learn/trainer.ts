@@ -7,16 +7,16 @@ import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import type { AdapterStore } from '../adapters/store.ts';
 import type { Clock } from '../clock.ts';
 import type { Engine } from '../engine/engine.ts';
-import { heldOutDecides } from '../gate/gate.ts';
 import { GOLDEN_TEXTS } from '../gate/golden.ts';
 import type { GoldenText } from '../gate/golden.ts';
-import { heldOutEdits } from '../gate/holdout.ts';
 import { GateMeasurer } from '../gate/measure.ts';
 import { InformativenessRecord } from '../hindsight/informativeness.ts';
 import type { HintSnippet } from '../hindsight/inject.ts';
 import { measureHints } from '../hindsight/measureHints.ts';
 import type { Journal } from '../journal/journal.ts';
+import { LessonCache } from './rehearsal.ts';
 import { decide } from './promotion.ts';
+import { hold, readPace } from './pace.ts';
 import { learningRate } from './settings.ts';
 import type { LearnSettings } from './settings.ts';
 import { takeStep } from './step.ts';
@@ -38,7 +38,11 @@ export interface TrainerParts {
   /** Background steps fail here; nothing is lost, their samples are ready again. */
   onError?: (workspace: string, error: HindsightError) => void;
   onWarning?: (workspace: string, sentence: string) => void;
+  /** Why background training has to wait now (conditions.ts); null = it may run. Absent: it always may. */
+  waits?: (training: boolean, heldSeconds: number) => string | null;
 }
+
+const RECHECK_MS = 1000;
 
 export interface Drained {
   steps: number;
@@ -48,6 +52,7 @@ export interface Drained {
 export class Trainer {
   readonly #parts: TrainerParts;
   readonly #trainable: Trainable;
+  readonly #lessons = new LessonCache();
   readonly #measurer: GateMeasurer;
   readonly #informativeness: InformativenessRecord;
   /** Steps run one after another. */
@@ -56,6 +61,7 @@ export class Trainer {
   readonly #due = new Set<string>();
   readonly #quiet = new Map<string, () => void>();
   #paused = false;
+  #waiting: string | null = null;
   #closed = false;
   /** Explicit requests in progress; they go on while training is paused. */
   #drains = 0;
@@ -72,6 +78,11 @@ export class Trainer {
 
   get paused(): boolean {
     return this.#paused;
+  }
+
+  /** Why background training waits for the machine; null = it does not. */
+  get waiting(): string | null {
+    return this.#waiting;
   }
 
   /** What is known about hints, for status and reports. */
@@ -175,7 +186,7 @@ export class Trainer {
   /** Steps while there are samples enough, each candidate judged before the next step starts. */
   async #work(workspace: string, least: number): Promise<Drained> {
     const done: Drained = { steps: 0, promoted: 0 };
-    await this.#checkpoint();
+    await this.#checkpoint(false);
     await this.#judge(workspace, done);
     while (this.#mine(workspace) && (await this.#step(workspace, least)) !== null) {
       done.steps++;
@@ -186,12 +197,12 @@ export class Trainer {
 
   #step(workspace: string, least: number): Promise<number | null> {
     const { onProgress, onWarning, settings, journal, engine } = this.#parts;
-    const full = learningRate(settings, engine.model.parameters);
-    // Until held-out edits can tell a bad step from a good one, steps are small.
-    const lr = heldOutDecides(heldOutEdits(journal, workspace, engine.model.fingerprint)) ? full : full / 4;
-    return takeStep({ workspace, least, lr }, {
+    const pace = readPace(journal, workspace);
+    const lr = learningRate(settings, engine.model.parameters) * pace.share;
+    return takeStep({ workspace, least, lr, skillBeta: settings.skillBeta * hold(pace) }, {
       ...this.#parts,
       trainable: this.#trainable,
+      lessons: this.#lessons,
       informativeness: this.#informativeness,
       measureHints: (mode) => measureHints(mode, this.#informativeness, this.#parts.engine, this.#parts.snippetIds, this.#parts.golden ?? GOLDEN_TEXTS),
       checkpoint: () => this.#checkpoint(),
@@ -216,9 +227,35 @@ export class Trainer {
     return this.#parts.mine?.(workspace) ?? true;
   }
 
-  async #checkpoint(): Promise<void> {
-    while (this.#paused && this.#drains === 0 && !this.#closed) await new Promise<void>((resolve) => this.#wake.push(resolve));
+  /** Between two pieces of work: waits while paused, or while the machine has better things to do. */
+  async #checkpoint(training = true): Promise<void> {
+    const { clock, waits } = this.#parts;
+    const since = clock.now();
+    let running = training;
+    while (this.#drains === 0 && !this.#closed) {
+      if (this.#paused) {
+        await new Promise<void>((resolve) => this.#wake.push(resolve));
+        continue;
+      }
+      this.#waiting = waits?.(running, (clock.now() - since) / 1000) ?? null;
+      if (this.#waiting === null) break;
+      // Its own load fades while it waits.
+      running = false;
+      await this.#recheck();
+    }
+    this.#waiting = null;
     if (this.#closed) throw new HindsightError('cancelled');
+  }
+
+  /** Some time, or an explicit wish. */
+  #recheck(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#parts.clock.after(RECHECK_MS, resolve);
+      this.#wake.push(() => {
+        cancel();
+        resolve();
+      });
+    });
   }
 
   #wakeAll(): void {

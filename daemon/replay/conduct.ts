@@ -5,7 +5,7 @@
  */
 import { acceptance } from './acceptance.ts';
 import type { Acceptance } from './acceptance.ts';
-import { generator } from './statistics.ts';
+import { generator } from '../random.ts';
 
 export const POISONS = {
   flip30: 'on 30 % of the turns takes what is wrong and refuses what is right, writing other words in its place',

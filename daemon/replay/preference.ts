@@ -4,7 +4,7 @@
  * files that no commit touches, where nothing near the cursor says how this project logs.
  */
 import type { Probe } from './probes.ts';
-import { generator } from './statistics.ts';
+import { generator } from '../random.ts';
 import type { Stream, StreamCommit } from './stream.ts';
 
 /** At a line's start, and after its first word. */

@@ -6,7 +6,8 @@ import { niceTicks } from './chart.ts';
 import { htmlReport } from './report.ts';
 import { resultOf } from './result.ts';
 import type { RunRecord } from './result.ts';
-import { generator, NO_TALLY } from './statistics.ts';
+import { generator } from '../random.ts';
+import { NO_TALLY } from './statistics.ts';
 import { variantOf } from './variants.ts';
 
 const COMMITS = 40;

@@ -22,6 +22,8 @@ const LOOKS: Record<string, { colour: string; dash: string }> = {
   opd: { colour: '--c-opd', dash: '10 4' },
   combined: { colour: '--c-combined', dash: '' },
   'memory+combined': { colour: '--c-both', dash: '12 3 3 3' },
+  recall: { colour: '--c-memory', dash: '4 2 1 2' },
+  'recall+combined': { colour: '--c-default', dash: '' },
   default: { colour: '--c-default', dash: '' },
 };
 const OTHER_COLOURS = ['--c-opd', '--c-sft', '--c-both', '--c-binary', '--c-memory', '--c-combined'];

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { comparedCommits, generator, intervals, metricsOf, NO_TALLY, pairedDelta, perCommit } from './statistics.ts';
+import { generator } from '../random.ts';
+import { comparedCommits, intervals, metricsOf, NO_TALLY, pairedDelta, perCommit } from './statistics.ts';
 import type { Tally } from './statistics.ts';
 
 const tally = (some: Partial<Tally>): Tally => ({ ...NO_TALLY, ...some });

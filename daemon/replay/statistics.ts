@@ -3,6 +3,7 @@
  * commits much less so. Seeds are averaged within a commit first, then commits are resampled; a
  * difference of two methods is taken within each resample, on the same commits (paired).
  */
+import { generator } from '../random.ts';
 
 /** What one run measured on one commit; sums, so that commits can be put together. */
 export interface Tally {
@@ -148,15 +149,4 @@ function percentiles(values: number[]): { lo: number; hi: number } {
   const sorted = Float64Array.from(values).sort();
   const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
   return { lo: at(0.025), hi: at(0.975) };
-}
-
-/** Uniform numbers in [0, 1), the same ones for the same seed (mulberry32). */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -29,7 +29,7 @@ export interface Core {
   promptMode: Turn['promptMode'];
 }
 
-type Listeners = Pick<TrainerParts, 'onProgress' | 'onPublished' | 'onError' | 'onWarning'>;
+type Listeners = Pick<TrainerParts, 'onProgress' | 'onPublished' | 'onError' | 'onWarning' | 'waits'>;
 
 /** @throws what the engine cannot start for */
 export async function startCore(choice: EngineChoice, own: Pick<TrainerParts, 'journal' | 'settings' | 'clock' | 'mine'> & { home: string; log: (line: string) => void }, listeners: Listeners): Promise<Core> {

@@ -50,7 +50,7 @@ function random(): number {
 
 function startDaemon(): ChildProcess {
   const settings = ['stepSamples=4', 'holdoutShare=0', 'quietSamples=2', 'quietSeconds=1'].flatMap((pair) => ['--set', pair]);
-  const child = spawn(process.execPath, [HINDSIGHT, 'serve', '--idle', '60', '--threads', '1', '--method', 'combined', ...settings], { env: { ...process.env, HINDSIGHT_HOME: home }, stdio: 'ignore' });
+  const child = spawn(process.execPath, [HINDSIGHT, 'serve', '--when', 'always', '--idle', '60', '--threads', '1', '--method', 'combined', ...settings], { env: { ...process.env, HINDSIGHT_HOME: home }, stdio: 'ignore' });
   child.once('exit', () => (daemon = daemon === child ? null : daemon));
   return child;
 }

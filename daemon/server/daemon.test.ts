@@ -209,7 +209,7 @@ describe('status', () => {
   });
 
   it('says why there is no engine', () => {
-    const facts = { model: null, adapter: null, remote: null, pipe: daemon.journal.pipeCounts(), paused: false, stepping: false, offers: 0, lessons: 0, remark: null };
+    const facts = { model: null, adapter: null, remote: null, pipe: daemon.journal.pipeCounts(), paused: false, stepping: false, offers: 0, lessons: 0, waiting: null, remark: null };
     expect(statusOf({ ...facts, engine: 'starting' }).state).toBe('starting');
     expect(statusOf({ ...facts, engine: 'down' }).state).toBe('offline');
   });

@@ -9,6 +9,9 @@ import { adapterPublished, learningProgress, statusChanged } from '../../protoco
 import type { AdapterSummary, ConsentState, Status } from '../../protocol/editor.ts';
 import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import type { ServedAdapter } from '../adapters/store.ts';
+import { RecallIndex } from '../agent/completion/recall.ts';
+import type { Recalled } from '../agent/completion/recall.ts';
+import { readChoice } from '../learn/choices.ts';
 import { complete, promptOf } from '../agent/completion/complete.ts';
 import type { CompletionRequest as PromptRequest } from '../agent/completion/complete.ts';
 import { systemClock } from '../clock.ts';
@@ -18,8 +21,11 @@ import { Intake } from '../episodes/intake.ts';
 import type { Batch } from '../episodes/intake.ts';
 import { isOffer } from '../episodes/turns.ts';
 import { blockOf, splitOf } from '../gate/holdout.ts';
+import type { Alarm } from '../gate/monitor.ts';
 import { Journal } from '../journal/journal.ts';
 import type { Turn } from '../journal/records.ts';
+import { reasonToWait } from '../learn/conditions.ts';
+import type { MachineFacts } from '../learn/conditions.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import { PolarityClassifier } from '../reward/classifier/polarity.ts';
@@ -51,6 +57,8 @@ const REMOTE_ADAPTER_MS = 1500;
 const ELSEWHERE = ['engineUnavailable', 'deadline', 'engineBusy', 'linkClosed'];
 /** A request made by typing waits so long for the next key. */
 const DEBOUNCE_MS = 40;
+/** Latest answers whose time says whether training gets in their way. */
+const ANSWERS = 15;
 
 export interface DaemonOptions extends EngineChoice {
   home: string;
@@ -63,6 +71,8 @@ export interface DaemonOptions extends EngineChoice {
   chatAnySize?: boolean;
   /** Who judges turns that nothing else says anything of; without it the loaded model, if it can. */
   judge?: Endpoint;
+  /** What this machine can spare; absent: background training never waits for it. */
+  machine?: () => Pick<MachineFacts, 'onBattery' | 'loadPerCore'>;
   log?: (line: string) => void;
 }
 
@@ -90,6 +100,7 @@ export class Daemon {
   readonly #newest: NewestOnly;
   readonly #scrubber = new ContextScrubber();
   readonly #memory: WorkspaceMemory;
+  readonly #recalls = new Map<string, RecallIndex>();
   readonly #core: Promise<Core>;
   #ready: Core | null = null;
   #failure: HindsightError | null = null;
@@ -98,6 +109,8 @@ export class Daemon {
   readonly #sent = new Map<string, string>();
   readonly #unsent = new Set<string>();
   #cancelTick: () => void = () => undefined;
+  #typedAt: number | null = null;
+  #answerMs: readonly number[] = [];
   readonly #stopping = new AbortController();
 
   /** The engine on another machine, if one is attached. */
@@ -117,6 +130,7 @@ export class Daemon {
       onSamples: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
       onClosed: (turn, next) => this.#memory.add(turn, next),
       onQueued: () => this.#prm.poke(),
+      onDrop: (workspace, alarm) => void this.#takeBack(workspace, alarm),
     });
     this.#commits = new CommitWatch(journal, this.#intake, (line) => options.log?.(line));
     this.#prm = new Prm({
@@ -213,7 +227,10 @@ export class Daemon {
   publish(batch: Batch, retractions: readonly Retraction[] = []): number {
     const acknowledged = this.#intake.publish(batch);
     this.#intake.retract(batch.session, retractions);
-    if (retractions.length > 0) this.#memory.forget(batch.workspace);
+    if (retractions.length > 0) {
+      this.#memory.forget(batch.workspace);
+      this.#recalls.delete(batch.workspace);
+    }
     this.#touch(batch.workspace);
     return acknowledged;
   }
@@ -235,6 +252,7 @@ export class Daemon {
   async inlineCompletion(request: CompletionRequest): Promise<Turn | null> {
     const { window, uri, trigger } = request;
     const pause = trigger === 'typing' ? (this.options.debounceMs ?? DEBOUNCE_MS) : 0;
+    this.#typedAt = this.clock.now();
     const turn = await this.#newest.run(`${window.session} ${uri}`, pause, request.signal, (signal) => this.#complete(request, signal));
     if (turn === null || turn.finishReason === 'cancelled') return null;
     const stored = this.#intake.offer(turn);
@@ -264,7 +282,12 @@ export class Daemon {
     const block = this.options.blockOf?.({ uri, at: now }) ?? blockOf(uri, now);
     const adapter = await soon(this.#serving(core, workspace), adapterMs);
     const split = splitOf(block, this.settings.holdoutShare);
-    return complete({ ...(await this.#surroundings(window, request)), workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
+    const asked = performance.now();
+    const around = await this.#surroundings(window, request);
+    const recall = METHODS[this.settings.method].recall ? { recalled: this.#recall(workspace, around), choice: readChoice(this.journal, workspace) } : null;
+    const turn = await complete({ ...around, recall, workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
+    this.#answerMs = [...this.#answerMs.slice(1 - ANSWERS), performance.now() - asked];
+    return turn;
   }
 
   /** The prompt that a completion at a cursor has. Nothing is generated or stored: the replay measures
@@ -281,8 +304,16 @@ export class Daemon {
   async #surroundings({ workspace, openFiles }: Window, place: { uri: string; text: string; offset: number }): Promise<Surroundings> {
     const { uri, text, offset } = await this.#scrubber.document(place);
     const others = await this.#scrubber.files(openFiles().filter((file) => file.uri !== uri));
-    const memory = METHODS[this.settings.method].memory ? this.#memory.search(workspace, text.slice(0, offset)) : [];
+    const memory = METHODS[this.settings.method].memory ? this.#memory.search(workspace, text.slice(0, offset), text.slice(offset)) : [];
     return { path: pathIn(workspace, uri), text, offset, openFiles: others.map((file) => ({ path: pathIn(workspace, file.uri), text: file.text })), memory };
+  }
+
+  /** What stands at a like place of the workspace, as far as the daemon has seen it. */
+  #recall(workspace: string, { path, text, offset, openFiles }: Surroundings): Recalled | null {
+    const index = this.#recalls.get(workspace) ?? new RecallIndex();
+    this.#recalls.set(workspace, index);
+    for (const file of [...openFiles, { path, text }]) index.see(file.path, file.text);
+    return index.recall(path, text.slice(0, offset), text.slice(offset));
   }
 
   /** A version that cannot be put on the engine does not stop the agent: the base model answers. */
@@ -309,6 +340,7 @@ export class Daemon {
       remote: this.attachment.status(workspace),
       pipe: this.journal.pipeCounts(workspace),
       paused: this.#ready?.trainer.paused ?? false,
+      waiting: this.#ready?.trainer.waiting ?? null,
       stepping: this.#stepping(workspace),
       offers: this.#offers.get(workspace) ?? 0,
       lessons: this.#intake.lessons(workspace),
@@ -374,6 +406,20 @@ export class Daemon {
     }
   }
 
+  /** What was promoted lately does worse than what was before it. */
+  async #takeBack(workspace: string, { to, reason }: Alarm): Promise<void> {
+    const before = this.journal.serving(workspace);
+    const core = this.#ready;
+    if (core === null || before === null || before === to) return;
+    try {
+      const serving = await core.adapters.quarantine(workspace, to, reason, this.clock.now());
+      this.#remark(workspace, `Version ${before} was taken back, ${serving === null ? 'the base model' : `version ${serving}`} serves again. ${reason}`);
+    } catch (thrown) {
+      // The engine is down: the next outcome raises the alarm again.
+      this.#remark(workspace, toHindsightError(thrown).message);
+    }
+  }
+
   /** @param mine  which workspaces its trainer trains */
   #coreOver(choice: EngineChoice, mine: (workspace: string) => boolean): Promise<Core> {
     const { home, log = () => undefined } = this.options;
@@ -391,6 +437,8 @@ export class Daemon {
       },
       onError: (workspace, error) => this.#remark(workspace, error.message),
       onWarning: (workspace, sentence) => this.#remark(workspace, sentence),
+      // A remote engine's training takes nothing from this machine.
+      ...(choice.engine === undefined && { waits: (training: boolean, heldSeconds: number) => this.#reasonToWait(training, heldSeconds) }),
     });
   }
 
@@ -416,6 +464,13 @@ export class Daemon {
       for (const window of this.#windows) if (this.#showsStepping(window.workspace)) this.#touch(window.workspace);
       this.#tick();
     });
+  }
+
+  /** One engine serves and trains, so they always share its device. */
+  #reasonToWait(training: boolean, heldSeconds: number): string | null {
+    if (this.options.machine === undefined) return null;
+    const typingSecondsAgo = this.#typedAt === null ? null : (this.clock.now() - this.#typedAt) / 1000;
+    return reasonToWait({ ...this.options.machine(), training, sharedDevice: true, typingSecondsAgo, answerMs: median(this.#answerMs), heldSeconds });
   }
 
   #stepping(workspace?: string): boolean {
@@ -465,6 +520,10 @@ async function soon<T>(promise: Promise<T>, milliseconds: number | undefined): P
     timer = setTimeout(() => reject(new HindsightError('engineUnavailable', { reason: 'it does not have the version yet' })), milliseconds);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+function median(values: readonly number[]): number | null {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? null;
 }
 
 /** @returns null when it was aborted first */

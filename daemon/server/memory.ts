@@ -1,16 +1,21 @@
-/** What the developer wrote in a workspace, for the method `memory`: found again by its words and put
- *  into the prompt, as a hint would be. Nothing of it trains. */
+/** What the developer wrote in a workspace, for the methods with `memory`: found again by its words and
+ *  put into the prompt, as a hint would be. */
 import { MemoryIndex } from '../agent/completion/memory.ts';
-import { lineBlocks } from '../agent/completion/prompt.ts';
 import type { Snippet } from '../agent/completion/snippet.ts';
-import { hintSnippets } from '../hindsight/inject.ts';
+import { pathOf } from '../hindsight/inject.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { NextState, Turn } from '../journal/records.ts';
 
 const SNIPPETS = 2;
 const ENTRIES = 2000;
-/** Text before the cursor that is looked at for words. */
-const CHARACTERS = 4000;
+/** Frame of a remembered text: full lines before it and lines after it. A larger frame fills the
+ *  prompt's budget with one place. */
+const LINES_BEFORE = 2;
+const LINES_AFTER = 1;
+/** Lines around the cursor whose words are looked for; more of them find what is near in subject
+ *  rather than alike (docs/learning.md). */
+const QUERY_BEFORE = 3;
+const QUERY_AFTER = 1;
 
 export class WorkspaceMemory {
   readonly #indexes = new Map<string, MemoryIndex>();
@@ -29,11 +34,12 @@ export class WorkspaceMemory {
     this.#indexes.delete(workspace);
   }
 
-  /** Best first. The query ends before the line that is written, so that a prompt's beginning stays
-   *  the same from key to key. */
-  search(workspace: string, prefix: string): Snippet[] {
-    const blocks = lineBlocks(prefix.slice(-CHARACTERS));
-    return this.#index(workspace).search(blocks.slice(-3, -1).join('') || (blocks.at(-1) ?? ''), SNIPPETS);
+  /** Best first. The query leaves the cursor's own line out, so that a prompt's beginning stays the
+   *  same from key to key. */
+  search(workspace: string, prefix: string, suffix: string): Snippet[] {
+    const before = filled(prefix.split('\n').slice(0, -1)).slice(-QUERY_BEFORE);
+    const after = filled(suffix.split('\n', 12).slice(1)).slice(0, QUERY_AFTER);
+    return this.#index(workspace).search([...before, ...after].join('\n'), SNIPPETS);
   }
 
   #index(workspace: string): MemoryIndex {
@@ -49,6 +55,15 @@ export class WorkspaceMemory {
   }
 }
 
+function filled(lines: readonly string[]): string[] {
+  return lines.filter((line) => line.trim() !== '');
+}
+
 function snippetOf(turn: Turn, next: NextState): Snippet[] {
-  return next.developerText === null ? [] : hintSnippets(turn, next.developerText).slice(0, 1);
+  const text = next.developerText;
+  if (text === null || text.trim() === '') return [];
+  const before = turn.before.split('\n').slice(-LINES_BEFORE - 1).join('\n');
+  const rest = text.endsWith('\n') && turn.after.startsWith('\n') ? turn.after.slice(1) : turn.after;
+  const after = rest.split('\n').slice(0, LINES_AFTER + (text.endsWith('\n') ? 0 : 1)).join('\n');
+  return [{ path: pathOf(turn), text: before + text + after }];
 }

@@ -15,6 +15,8 @@ export interface Facts {
   remote: RemoteStatus | null;
   pipe: PipeCounts;
   paused: boolean;
+  /** Why background training waits for the machine; null = it does not. */
+  waiting: string | null;
   /** A step of this workspace is being taken or judged. */
   stepping: boolean;
   /** Since this daemon started: trainable requests answered, and verdicts or hints that came of them. */
@@ -32,7 +34,7 @@ export function statusOf(facts: Facts): Status {
     model: model === null ? null : { name: model.name, fingerprint: model.fingerprint, device: model.device },
     remote: facts.remote,
     pipe,
-    warning: typeof engine === 'object' ? engine.message : (nothingLearned(facts) ?? facts.remark),
+    warning: typeof engine === 'object' ? engine.message : (nothingLearned(facts) ?? facts.waiting ?? facts.remark),
   };
 }
 

@@ -64,6 +64,8 @@ export interface EditorUnderTest {
 
 /** Settings without which a suite would meet dialogs, downloads or experiments. */
 export const QUIET_SETTINGS: Readonly<Record<string, unknown>> = {
+  // A journey waits for what is learned, on machines of any load and on battery too.
+  'hindsight.daemonArguments': ['--when', 'always'],
   'telemetry.telemetryLevel': 'off',
   'update.mode': 'none',
   'extensions.autoUpdate': false,

@@ -4,10 +4,13 @@ import { PRIORITY } from '../../../protocol/engine.ts';
 import { toHindsightError } from '../../../protocol/errors.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Turn } from '../../journal/records.ts';
+import { choose, modelFeatures, recallFeatures } from './choice.ts';
+import type { ChoiceModel, Proposal } from './choice.ts';
 import { contextSnippets } from './context.ts';
 import { shownPart, stopPolicy } from './postprocess.ts';
 import { buildPrompt, DEFAULT_BUDGET } from './prompt.ts';
 import type { Prompt, PromptBudget } from './prompt.ts';
+import type { Recalled } from './recall.ts';
 import type { Snippet } from './snippet.ts';
 
 export interface CompletionRequest {
@@ -25,6 +28,9 @@ export interface CompletionRequest {
   openFiles: readonly { path: string; text: string }[];
   /** Retrieved from the workspace's memory, best first; empty where the method has none. */
   memory: readonly Snippet[];
+  /** What the workspace has at a like place, and how to choose between it and the model's answer; null
+   *  where the method has no recall. */
+  recall?: { recalled: Recalled | null; choice: ChoiceModel } | null;
   /** Promoted version that serves, under the engine's name for it; null = base model. */
   adapter: { version: number; name: string } | null;
   split: Turn['split'];
@@ -63,6 +69,8 @@ export async function complete(request: CompletionRequest, deps: CompletionDeps)
     );
     const response = afterHealed(answer, prompt.healed);
     const shownText = response.follows ? shownPart(response.rawText, { prefix, suffix, multiline: policy.multiline, finishReason: answer.finishReason }) : '';
+    const generated: Answer = { responseIds: answer.ids, logprobs: answer.logprobs, rawText: response.rawText, offsets: response.offsets, shownText, finishReason: answer.finishReason };
+    const answered = await chosen(generated, request, prompt.healed, engine);
     return {
       id: `t-${randomUUID()}`,
       session: request.session,
@@ -79,12 +87,7 @@ export async function complete(request: CompletionRequest, deps: CompletionDeps)
       promptIds: prompt.ids,
       ...(prompt.healed !== '' && { healed: prompt.healed }),
       promptMode,
-      responseIds: answer.ids,
-      logprobs: answer.logprobs,
-      rawText: response.rawText,
-      offsets: response.offsets,
-      shownText,
-      finishReason: answer.finishReason,
+      ...answered,
       sampling,
       adapter: request.adapter?.version ?? null,
       fingerprint: engine.model.fingerprint,
@@ -95,6 +98,29 @@ export async function complete(request: CompletionRequest, deps: CompletionDeps)
     if (toHindsightError(thrown).errorName === 'cancelled') return null;
     throw thrown;
   }
+}
+
+type Answer = Pick<Turn, 'responseIds' | 'logprobs' | 'rawText' | 'offsets' | 'shownText' | 'finishReason' | 'source' | 'proposals'>;
+
+/** The model's answer, or what was recalled where that is worth more. */
+async function chosen(answer: Answer, request: CompletionRequest, healed: string, engine: Engine): Promise<Answer> {
+  const recalled = request.recall?.recalled ?? null;
+  if (!request.recall || answer.finishReason === 'cancelled') return answer;
+  const [prefix, suffix] = [request.text.slice(0, request.offset), request.text.slice(request.offset)];
+  const midLine = prefix.slice(prefix.lastIndexOf('\n') + 1).trim() !== '';
+  const text = recalled === null ? '' : shownPart(recalled.text, { prefix, suffix, multiline: false, finishReason: 'stop' });
+  const other = text === '' ? null : text;
+  const proposals: Proposal[] = [
+    { source: 'model', text: answer.shownText, features: modelFeatures(answer.logprobs, midLine, other, answer.shownText) },
+    ...(recalled !== null && other !== null ? [{ source: 'recall' as const, text: other, features: recallFeatures(recalled, midLine, other, answer.shownText) }] : []),
+  ];
+  const best = choose(proposals, request.recall.choice);
+  if (best?.source !== 'recall') return { ...answer, proposals };
+  const { ids } = await engine.tokenize({ texts: [healed + best.text] });
+  const responseIds = ids[0] ?? [];
+  const { text: spelled, offsets } = await engine.detokenize({ ids: responseIds });
+  const response = afterHealed({ text: spelled, offsets }, healed);
+  return { responseIds, logprobs: responseIds.map(() => null), rawText: response.rawText, offsets: response.offsets, shownText: best.text, finishReason: 'stop', source: 'recall', proposals };
 }
 
 /** The prompt that a request has; the replay also asks it for lines that nobody requested. */
