@@ -159,7 +159,7 @@ export class Intake {
    *  @returns to be called after it: tells who waits for samples */
   modelVerdict(turn: Turn, next: NextState, verdict: Verdict, hints: readonly Hint[]): () => void {
     const lesson = recordLesson(this.journal, this.settings, turn, next, verdict, hints);
-    return () => this.#announce([{ ...lesson, next: null, queued: false }]);
+    return () => this.#announce([{ ...lesson, next: null, queued: false, alarm: null }]);
   }
 
   /** Verdicts and hints of a workspace since this daemon started. */
