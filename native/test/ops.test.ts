@@ -2,6 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import { loadNative } from '../index.ts';
 
+/**
+ * bf16 attention rounds its weights P and their gradients inside, the reference too; a difference in the
+ * last bit of fp32 can tip one such rounding: one unit of bf16, 2^-8 of a weight that is 1 at most.
+ */
+const bound = (op: string): number => (/^attention\.bf16(\.d[qkv])?$/.test(op) ? 2 ** -8 : 2e-5);
+
 describe.each(loadNative().isas.filter((isa) => isa !== 'reference'))('%s', (isa) => {
   test('every op agrees with the reference on 80 random shapes', () => {
     const wrong = [];
@@ -9,12 +15,12 @@ describe.each(loadNative().isas.filter((isa) => isa !== 'reference'))('%s', (isa
     for (let seed = 0; seed < 80; seed++) {
       for (const check of loadNative().selfTest(isa, seed)) {
         ops.add(check.op);
-        if (!(check.error < 2e-5)) wrong.push({ seed, ...check });
+        if (!(check.error < bound(check.op))) wrong.push({ seed, ...check });
       }
     }
     expect(wrong).toEqual([]);
     expect([...ops].sort()).toEqual([
-      'adamw', 'attention', 'attention.lse', 'attentionBackward.dk', 'attentionBackward.dq', 'attentionBackward.dv', 'bf16', 'bf16Dx', 'int8', 'int8 x bf16', 'int8Dx', 'linear', 'linearDx', 'linearSmall',
+      'adamw', 'attention', 'attention.bf16', 'attention.bf16.dk', 'attention.bf16.dq', 'attention.bf16.dv', 'attention.bf16.lse', 'attention.dk', 'attention.dq', 'attention.dv', 'attention.lse', 'bf16', 'bf16Dx', 'int8', 'int8 x bf16', 'int8Dx', 'linear', 'linearDx', 'linearSmall',
       'logSumExp', 'outer', 'rmsnorm', 'rmsnormBackward', 'rope', 'softmaxScaled', 'swiglu', 'swigluBackward.gate', 'swigluBackward.up', 'toBytes', 'unpackRow',
     ]);
   });

@@ -38,7 +38,7 @@ class Bench {
   void narrow();
   void outer();
   void norms();
-  void attention();
+  void attention(bool half);
   void pointwise();
   std::vector<OpCheck> take() { return std::move(checks_); }
 
@@ -235,11 +235,12 @@ void Bench::norms() {
   compare("rope", dims({n}), a.get(), b.get(), n);
 }
 
-void Bench::attention() {
+/// half: keys and values in bf16, and bf16 products.
+void Bench::attention(bool half) {
   const int group = size(3), kvHeads = size(3), heads = group * kvHeads, d = 2 * size(20), s = size(110), start = size(s) - 1;
   const int width = heads * d, kvWidth = kvHeads * d, count = (s + kPage - 1) / kPage;
   const Floats q = fill(static_cast<size_t>(s) * width, 2), k = fill(static_cast<size_t>(s) * kvWidth, 2), v = fill(static_cast<size_t>(s) * kvWidth), dOut = fill(static_cast<size_t>(s) * width);
-  const size_t pageFloats = static_cast<size_t>(2) * kvWidth * kPage;
+  const size_t kvSize = static_cast<size_t>(kvWidth) * kPage / (half ? 2 : 1), pageFloats = 2 * kvSize;
   Floats memory = allocateFloats(pageFloats * count);
   std::vector<const float*> pages;
   for (size_t i = 0; i < pageFloats * count; ++i) memory[i] = 0;
@@ -247,12 +248,20 @@ void Bench::attention() {
   for (int t = 0; t < s; ++t)
     for (int i = 0; i < kvWidth; ++i) {
       float* page = memory.get() + (t / kPage) * pageFloats;
+      const size_t from = static_cast<size_t>(t) * kvWidth + i;
+      if (half) {
+        auto *keys = reinterpret_cast<uint16_t*>(page), *values = reinterpret_cast<uint16_t*>(page + kvSize);
+        fast_.narrow->toBf16(k.get() + from, 1, keys + static_cast<size_t>(i / 2) * 2 * kPage + t % kPage * 2 + i % 2);
+        fast_.narrow->toBf16(v.get() + from, 1, values + static_cast<size_t>(i / d) * kPage * d + static_cast<size_t>(t % kPage / 2) * 2 * d + i % d * 2 + t % 2);
+        continue;
+      }
       page[static_cast<size_t>(i) * kPage + t % kPage] = k[static_cast<size_t>(t) * kvWidth + i];
       page[static_cast<size_t>(kvWidth) * kPage + (static_cast<size_t>(i / d) * kPage + t % kPage) * d + i % d] = v[static_cast<size_t>(t) * kvWidth + i];
     }
   Floats scratch = allocateFloats(attentionScratch(d) + attentionBackwardScratch(s, d));
   const auto forward = [&](const Ops& ops, int from, float* out, float* lse) {
     AttentionArgs g;
+    g.half = half;
     g.headDim = d;
     g.heads = heads;
     g.kvHeads = kvHeads;
@@ -261,22 +270,24 @@ void Bench::attention() {
     g.scale = 0.3f;
     g.q = q.get() + static_cast<size_t>(from) * width;
     g.pages = pages.data();
-    g.valueOffset = static_cast<size_t>(kvWidth) * kPage;
+    g.valueOffset = kvSize;
     g.out = out;
     g.lse = lse;
     for (int h = 0; h < heads; ++h)
-      for (int r0 = 0; r0 < g.rows; r0 += kPage) ops.attention(g, h, r0, r0 + kPage < g.rows ? r0 + kPage : g.rows, scratch.get());
+      for (int r0 = 0; r0 < g.rows; r0 += kPage) (half ? ops.narrow->attention : ops.attention)(g, h, r0, r0 + kPage < g.rows ? r0 + kPage : g.rows, scratch.get());
   };
   const size_t size = static_cast<size_t>(s) * width;
   Floats a = allocateFloats(size), b = allocateFloats(size), lseA = allocateFloats(static_cast<size_t>(s) * heads), lseB = allocateFloats(static_cast<size_t>(s) * heads);
   forward(fast_, start, a.get(), lseA.get());
   forward(plain_, start, b.get(), lseB.get());
-  compare("attention", dims({s - start, start, heads, kvHeads, d}), a.get(), b.get(), static_cast<size_t>(s - start) * width);
-  compare("attention.lse", dims({s - start, heads}), lseA.get(), lseB.get(), static_cast<size_t>(s - start) * heads);
+  const std::string name = half ? "attention.bf16" : "attention";
+  compare(name, dims({s - start, start, heads, kvHeads, d}), a.get(), b.get(), static_cast<size_t>(s - start) * width);
+  compare(name + ".lse", dims({s - start, heads}), lseA.get(), lseB.get(), static_cast<size_t>(s - start) * heads);
   forward(plain_, 0, b.get(), lseB.get());
   Floats grads[2][3];
   for (int side = 0; side < 2; ++side) {
     AttentionBackwardArgs g;
+    g.half = half;
     g.headDim = d;
     g.heads = heads;
     g.kvHeads = kvHeads;
@@ -292,10 +303,13 @@ void Bench::attention() {
     g.dq = grads[side][0].get();
     g.dk = grads[side][1].get();
     g.dv = grads[side][2].get();
-    for (int h = 0; h < heads; ++h) (side ? plain_ : fast_).attentionBackward(g, h, scratch.get());
+    for (int h = 0; h < heads; ++h) {
+      const Ops& ops = side ? plain_ : fast_;
+      (half ? ops.narrow->attentionBackward : ops.attentionBackward)(g, h, scratch.get());
+    }
   }
-  const char* names[3] = {"attentionBackward.dq", "attentionBackward.dk", "attentionBackward.dv"};
-  for (int i = 0; i < 3; ++i) compare(names[i], dims({s, heads, kvHeads, d}), grads[0][i].get(), grads[1][i].get(), size);
+  const char* names[3] = {".dq", ".dk", ".dv"};
+  for (int i = 0; i < 3; ++i) compare(name + names[i], dims({s, heads, kvHeads, d}), grads[0][i].get(), grads[1][i].get(), size);
 }
 
 void Bench::pointwise() {
@@ -337,7 +351,7 @@ std::vector<OpCheck> selfTest(const Ops& ops, uint64_t seed) {
   bench.narrow();
   bench.outer();
   bench.norms();
-  bench.attention();
+  for (const bool half : {false, true}) bench.attention(half);
   bench.pointwise();
   return bench.take();
 }

@@ -100,6 +100,7 @@ void Transformer::layerBackward(int layer, int rows, Adapter& adapter, const Lay
   normRope(s.q, w.qNorm.get(), rows, config_.heads, 0, q);
   normRope(s.k, w.kNorm.get(), rows, config_.kvHeads, 0, k);
   AttentionBackwardArgs a;
+  a.half = layout_.half;
   a.headDim = config_.headDim;
   a.heads = config_.heads;
   a.kvHeads = config_.kvHeads;

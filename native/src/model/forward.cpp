@@ -84,14 +84,34 @@ void Transformer::normRope(const float* in, const float* weight, int rows, int h
 
 void Transformer::storeKv(const float* k, const float* v, int rows, const Place& place) {
   const int d = config_.headDim, width = config_.kvWidth();
-  for (int r = 0; r < rows; ++r) {
-    const int position = place.start + r, lane = position % kPage;
+  const auto row = [&](const float* key, const float* value, int position) {
+    const int lane = position % kPage;
     float* keys = place.pages[position / kPage] + place.keyOffset;
     float* values = place.pages[position / kPage] + place.valueOffset;
-    for (int i = 0; i < width; ++i) keys[static_cast<size_t>(i) * kPage + lane] = k[static_cast<size_t>(r) * width + i];
+    for (int i = 0; i < width; ++i) keys[static_cast<size_t>(i) * kPage + lane] = key[i];
     for (int h = 0; h < config_.kvHeads; ++h)
-      std::memcpy(values + (static_cast<size_t>(h) * kPage + lane) * d, v + static_cast<size_t>(r) * width + static_cast<size_t>(h) * d, d * sizeof(float));
-  }
+      std::memcpy(values + (static_cast<size_t>(h) * kPage + lane) * d, value + static_cast<size_t>(h) * d, d * sizeof(float));
+  };
+  const auto halfRow = [&](const float* key, const float* value, int position, uint16_t* line) {
+    const int lane = position % kPage;
+    auto* keys = reinterpret_cast<uint16_t*>(place.pages[position / kPage] + place.keyOffset);
+    auto* values = reinterpret_cast<uint16_t*>(place.pages[position / kPage] + place.valueOffset);
+    math_.ops().narrow->toBf16(key, width, line);
+    for (int i = 0; i < width; i += 2) std::memcpy(keys + static_cast<size_t>(i) * kPage + 2 * lane, line + i, 2 * sizeof(uint16_t));
+    math_.ops().narrow->toBf16(value, width, line);
+    for (int h = 0; h < config_.kvHeads; ++h)
+      for (int i = 0; i < d; ++i) values[static_cast<size_t>(h) * d * kPage + static_cast<size_t>(lane / 2) * 2 * d + 2 * i + lane % 2] = line[h * d + i];
+  };
+  const auto body = [&](int first, int last, int) {
+    std::vector<uint16_t> line(width);
+    for (int r = first; r < last; ++r) {
+      const size_t at = static_cast<size_t>(r) * width;
+      if (layout_.half) halfRow(k + at, v + at, place.start + r, line.data());
+      else row(k + at, v + at, place.start + r);
+    }
+  };
+  if (rows < 64) body(0, rows, 0);
+  else math_.ranges(rows, 64, body);
 }
 
 void Transformer::layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const Scratch& t, float* hOut) {
@@ -124,6 +144,7 @@ void Transformer::layerForward(int layer, int rows, const Place& place, Adapter*
   storeKv(k, s.v, rows, place);
 
   AttentionArgs a;
+  a.half = layout_.half;
   a.headDim = config_.headDim;
   a.heads = config_.heads;
   a.kvHeads = config_.kvHeads;

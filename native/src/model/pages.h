@@ -12,13 +12,15 @@
 namespace hindsight {
 
 struct PageLayout {
-  explicit PageLayout(const ModelConfig& c)
-      : kvSize(static_cast<size_t>(c.kvWidth()) * kPage), floats(2 * kvSize * c.layers) {}
+  /// Keys and values are fp32 for fp32 weights, else bf16.
+  PageLayout(const ModelConfig& c, Dtype dtype)
+      : half(dtype != Dtype::Fp32), kvSize(static_cast<size_t>(c.kvWidth()) * kPage / (half ? 2 : 1)), floats(2 * kvSize * c.layers) {}
   size_t keyOffset(int layer) const { return 2 * kvSize * layer; }
   size_t valueOffset(int layer) const { return keyOffset(layer) + kvSize; }
   size_t bytes() const { return floats * sizeof(float); }
 
-  size_t kvSize;  // floats of one layer's keys in a page: [kvHeads][D][kPage]
+  bool half;
+  size_t kvSize;  // floats that one layer's keys take in a page; their order is in ops.h and attention.inl
   size_t floats;
 };
 

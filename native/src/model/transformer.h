@@ -34,7 +34,7 @@ struct TrainState {
 class Transformer {
  public:
   Transformer(const ModelConfig& config, const Weights& weights, Math& math)
-      : config_(config), weights_(weights), math_(math), layout_(config) {}
+      : config_(config), weights_(weights), math_(math), layout_(config, weights.dtype) {}
 
   /// Tokens at positions start.. of a sequence whose earlier keys and values lie in `kv`; writes
   /// theirs and the hidden states [rows,H]. @throws Cancelled between layers.

@@ -6,6 +6,10 @@
 
 namespace {
 
+/// To the second-level cache.
+inline void bringNear(const Ahead& ahead) {
+  for (int i = 0; i < ahead.lines; ++i) __builtin_prefetch(static_cast<const char*>(ahead.from) + 64 * i, 0, 2);
+}
 inline __m512i broadcast(const void* p) { return _mm512_set1_epi32(lane(p)); }
 
 #ifndef NARROW_PLAIN_BF16
@@ -15,8 +19,8 @@ inline __m512 dotPairs(__m512 sum, __m512i a, __m512i b) {
 }
 
 template <int Rows, int Strips>
-inline __attribute__((always_inline)) void sumPairs(__m512 (&acc)[Rows][Strips], const uint16_t* a, long lda, const uint16_t* b, int groups) {
-  for (int g = 0; g < groups; ++g, b += 2 * kNarrowPanel) {
+inline __attribute__((always_inline)) void sumPairs(__m512 (&acc)[Rows][Strips], const uint16_t* a, long lda, const uint16_t* b, long ldb, int groups) {
+  for (int g = 0; g < groups; ++g, b += ldb) {
     __m512i w[Strips];
 #pragma GCC unroll 4
     for (int s = 0; s < Strips; ++s) w[s] = _mm512_loadu_si512(b + 32 * s);
@@ -35,13 +39,13 @@ void runPairs(const BfTile& t) {
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
-    for (int s = 0; s < Strips; ++s) acc[r][s] = t.add ? _mm512_loadu_ps(t.c + r * kNarrowPanel + 16 * s) : _mm512_setzero_ps();
-  sumPairs<Rows, Strips>(acc, t.a, t.lda, t.b, t.groups);
-  if (t.groups2) sumPairs<Rows, Strips>(acc, t.a2, t.lda2, t.b2, t.groups2);
+    for (int s = 0; s < Strips; ++s) acc[r][s] = t.add ? _mm512_loadu_ps(t.c + r * t.ldc + 16 * s) : _mm512_setzero_ps();
+  bringNear(t.ahead);
+  for (int i = 0; i < t.parts; ++i) sumPairs<Rows, Strips>(acc, t.part[i].a, t.part[i].lda, t.part[i].b, t.ldb, t.part[i].groups);
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
-    for (int s = 0; s < Strips; ++s) _mm512_storeu_ps(t.c + r * kNarrowPanel + 16 * s, acc[r][s]);
+    for (int s = 0; s < Strips; ++s) leave(t.finish, t.c + r * t.ldc, r, 16 * s, acc[r][s]);
 }
 
 template <int Strips>
@@ -68,6 +72,7 @@ void runBytes(const ByteTile& t) {
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
     for (int s = 0; s < 4; ++s) acc[r][s] = t.add ? _mm512_loadu_si512(t.c + r * kNarrowPanel + 16 * s) : _mm512_setzero_si512();
+  bringNear(t.ahead);
   const int8_t* b = t.b;
   for (int g = 0; g < t.groups; ++g, b += 4 * kNarrowPanel) {
     __m512i w[4];
@@ -80,10 +85,21 @@ void runBytes(const ByteTile& t) {
       for (int s = 0; s < 4; ++s) acc[r][s] = dotBytes(acc[r][s], x, w[s]);
     }
   }
+  if (!t.offset) {
 #pragma GCC unroll 6
-  for (int r = 0; r < Rows; ++r)
+    for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
-    for (int s = 0; s < 4; ++s) _mm512_storeu_si512(t.c + r * kNarrowPanel + 16 * s, acc[r][s]);
+      for (int s = 0; s < 4; ++s) _mm512_storeu_si512(t.c + r * kNarrowPanel + 16 * s, acc[r][s]);
+    return;
+  }
+#pragma GCC unroll 4
+  for (int s = 0; s < 4; ++s) {
+    const __m512i offset = _mm512_loadu_si512(t.offset + 16 * s);
+    const Vec scale = load(t.wScale + 16 * s);
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r)
+      leave(t.finish, reinterpret_cast<float*>(t.c) + r * kNarrowPanel, r, 16 * s, _mm512_cvtepi32_ps(_mm512_sub_epi32(acc[r][s], offset)) * (t.xScale[r] * scale));
+  }
 }
 
 void int8Tile(int rows, const ByteTile& t) {

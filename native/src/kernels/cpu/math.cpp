@@ -18,6 +18,12 @@ size_t packedSize(const Ops& ops, int n, int k) {
   return static_cast<size_t>(panels(ops, n)) * ops.panel * k;
 }
 
+/// Row where piece i of `pieces` begins: pieces are whole tiles of narrow weights.
+int pieceStart(int m, int pieces, int i) {
+  const int row = kNarrowRows * blockStart(blockCount(m, kNarrowRows), pieces, i);
+  return row < m ? row : m;
+}
+
 }  // namespace
 
 PackedWeight packWeight(const Ops& ops, const float* w, int n, int k, Dtype dtype) {
@@ -176,7 +182,7 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
   pool_.run(chunks * pieces, [&](int i, int worker) {
     const int part = i % pieces, first = i / pieces * grain;
     for (int p = first; p < first + grain && p < columns; ++p)
-      ops_.narrow->linear(g, blockStart(m, pieces, part), blockStart(m, pieces, part + 1), p, scratch_[worker].atLeast(scratch));
+      ops_.narrow->linear(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), p, scratch_[worker].atLeast(scratch));
   });
 }
 
@@ -274,7 +280,7 @@ void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
   if (threads() == 1) pieces = blockCount(m, kNarrowSpan);
   pool_.run(columns * pieces, [&](int i, int worker) {
     const int part = i % pieces;
-    ops_.narrow->dx(g, blockStart(m, pieces, part), blockStart(m, pieces, part + 1), i / pieces, scratch_[worker].atLeast(scratch));
+    ops_.narrow->dx(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), i / pieces, scratch_[worker].atLeast(scratch));
   });
 }
 
@@ -342,8 +348,7 @@ void Math::attention(const AttentionArgs& g) {
     for (int i = first; i < last; ++i) {
       // Late tiles see the most keys: hand them out first, so that no thread ends with a long one.
       const int tile = tiles - 1 - i / g.heads, r0 = tile * kPage;
-      ops_.attention(g, i % g.heads, r0, r0 + kPage < g.rows ? r0 + kPage : g.rows,
-                     scratch_[worker].atLeast(scratch));
+      (g.half ? ops_.narrow->attention : ops_.attention)(g, i % g.heads, r0, r0 + kPage < g.rows ? r0 + kPage : g.rows, scratch_[worker].atLeast(scratch));
     }
   };
   const double work = 2.0 * g.rows * (g.start + g.rows) * g.heads * g.headDim;
@@ -356,7 +361,7 @@ void Math::attentionBackward(const AttentionBackwardArgs& g) {
   reserve(scratch);
   const auto body = [&](int first, int last, int worker) {
     for (int head = first; head < last; ++head)
-      ops_.attentionBackward(g, head, scratch_[worker].atLeast(scratch));
+      (g.half ? ops_.narrow->attentionBackward : ops_.attentionBackward)(g, head, scratch_[worker].atLeast(scratch));
   };
   ranges(g.heads, 1, body);
 }

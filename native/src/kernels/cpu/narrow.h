@@ -4,8 +4,9 @@
 // One 32-bit lane holds the 2 (4) neighbouring inputs of one output, which is what the processor's
 // dot-product instructions take; an instruction set without them widens lanes by shifts.
 //
-// Method: a register tile of 6 rows x 64 outputs over blocks of kNarrowK inputs; between blocks the
-// sums wait in fp32 (int32) beside the panel in the second-level cache. Activations are rows of bf16
+// Method: a register tile of 6 rows x 64 outputs over blocks of at most kNarrowK inputs; between
+// blocks the sums wait in fp32 (int32) beside the panel in the second-level cache, and each tile asks
+// for its share of the weights that come next. The last block adds bias and residual on the way out. Activations are rows of bf16
 // or, for int8 x int8, one unsigned byte per input: u = round(x / scale) + 128, whose offset is taken
 // off again through the sum of the weights. Gradients of the inputs use the same packed copy: blocks
 // are transposed on the fly.
@@ -17,17 +18,25 @@
 
 namespace hindsight {
 
+struct AttentionArgs;
+struct AttentionBackwardArgs;
+
 /// How a weight is stored.
 enum class Dtype { Fp32, Bf16, Int8 };
 
 constexpr int kNarrowPanel = 64;
 constexpr int kNarrowRows = 6;
-constexpr int kNarrowK = 512;
-/// Most rows of one call, which bounds its scratch.
-constexpr int kNarrowSpan = 512;
+constexpr int kNarrowK = 640;
+/// Most rows of one call, which bounds its scratch; whole tiles.
+constexpr int kNarrowSpan = 528;
 
 /// K as stored in narrow weights and rows.
 inline int padded4(int k) { return (k + 3) / 4 * 4; }
+/// Length of a block of K (a multiple of 4): blocks of nearly equal length, at most `most`.
+inline int blockLength(int k, int most) {
+  const int blocks = (k + most - 1) / most;
+  return padded4((k + blocks - 1) / blocks);
+}
 inline size_t narrowPanels(int n) { return static_cast<size_t>((n + kNarrowPanel - 1) / kNarrowPanel); }
 
 /// Y[M,N] = residual + bias + X W^T + X2 W2^T; the second term is LoRA's, always bf16.
@@ -76,6 +85,9 @@ struct NarrowOps {
   void (*linear)(const NarrowArgs&, int r0, int r1, int p, float* scratch);
   /// Rows [r0,r1) x the 64 inputs of panel p.
   void (*dx)(const NarrowDxArgs&, int r0, int r1, int p, float* scratch);
+  /// As in Ops, with bf16 products and, in the forward pass, bf16 pages (attention.inl).
+  void (*attention)(const AttentionArgs&, int head, int r0, int r1, float* scratch);
+  void (*attentionBackward)(const AttentionBackwardArgs&, int head, float* scratch);
   /// Multiplies in registers only, for the peak that benchmarks are compared with; @returns the
   /// operations done (a multiply-add is two).
   double (*spin)(Dtype dtype, long steps);
@@ -84,6 +96,11 @@ struct NarrowOps {
 inline size_t narrowScratch() {
   return static_cast<size_t>(kNarrowSpan) * kNarrowPanel + 3 * kNarrowK * kNarrowPanel / 2 + 256;
 }
+
+/// Keys that share one pass over the softmax, and the tile of the backward pass.
+constexpr int kAttentionBlock = 128;
+constexpr int kAttentionTile = 64;
+inline int padded32(int n) { return (n + 31) / 32 * 32; }
 
 /// Packs W [N,K]; `out` holds narrowBytes() zeroed bytes.
 size_t narrowBytes(Dtype dtype, int n, int k);

@@ -28,26 +28,49 @@ inline int32_t lane(const void* p) {
   return v;
 }
 
-/// `strips`: how many strips of 16 outputs are wanted; more may be computed.
-struct BfTile {
-  const uint16_t *a, *b;
+/// One product of a tile: rows of A lda apart, `groups` lanes of B.
+struct Part {
+  const uint16_t* a;
   long lda;
+  const uint16_t* b;
   int groups;
-  const uint16_t *a2, *b2;
-  long lda2;
-  int groups2;
+};
+/// How the sums of a tile leave it: to = residual + bias + sums, all of one shape; `to` null: to C.
+struct Finish {
+  float* to = nullptr;
+  long ldto = 0;  // of to and residual
+  const float* bias = nullptr;
+  const float* residual = nullptr;
+};
+/// What to bring near meanwhile.
+struct Ahead {
+  const void* from = nullptr;
+  int lines = 0;
+};
+/// C[rows][16 strips] (+)= the sum of its parts, in their order; more columns may be computed, up to
+/// the next multiple of two vectors.
+struct BfTile {
+  Part part[4];
+  int parts;
   float* c;
   int strips;
   bool add;
+  long ldb = 2 * kNarrowPanel, ldc = kNarrowPanel;
+  Finish finish;
+  Ahead ahead;
 };
+/// Four strips. With an `offset` the sums end as numbers: (sum - offset[n]) * xScale[row] * wScale[n].
 struct ByteTile {
   const uint8_t* a;
   long lda;
   const int8_t* b;
   int groups;
   int32_t* c;
-  int strips;
   bool add;
+  const int32_t* offset = nullptr;
+  const float *xScale = nullptr, *wScale = nullptr;
+  Finish finish;
+  Ahead ahead;
 };
 
 void bf16Tile(int rows, const BfTile& t);
@@ -58,10 +81,18 @@ void transposePairs(const uint16_t* panel, int count, int width, uint16_t* out);
 double spinDots(hindsight::Dtype dtype, long steps);
 #endif
 
+/// One vector of sums of row r, at column i.
+inline void leave(const Finish& f, float* c, int r, int i, Vec sum) {
+  if (!f.to) return store(c + i, sum);
+  if (f.bias) sum += load(f.bias + i);
+  if (f.residual) sum += load(f.residual + r * f.ldto + i);
+  store(f.to + r * f.ldto + i, sum);
+}
+
 #ifdef NARROW_PLAIN_BF16
 template <int Rows>
-inline __attribute__((always_inline)) void bf16Sum(Vec (&acc)[Rows][2], const uint16_t* a, long lda, const uint16_t* b, int groups) {
-  for (int g = 0; g < groups; ++g, b += 2 * kNarrowPanel) {
+inline __attribute__((always_inline)) void bf16Sum(Vec (&acc)[Rows][2], const uint16_t* a, long lda, const uint16_t* b, long ldb, int groups) {
+  for (int g = 0; g < groups; ++g, b += ldb) {
     const VecI w0 = loadInts(b), w1 = loadInts(b + 2 * kWidth);
     const Vec even0 = (Vec)(w0 << 16), odd0 = (Vec)(w0 & -65536), even1 = (Vec)(w1 << 16), odd1 = (Vec)(w1 & -65536);
 #pragma GCC unroll 6
@@ -85,13 +116,12 @@ void bf16TilePlain(const BfTile& t) {
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) acc[r][v] = t.add ? load(t.c + r * kNarrowPanel + s + v * kWidth) : Vec{};
-    bf16Sum<Rows>(acc, t.a, t.lda, t.b + 2 * s, t.groups);
-    bf16Sum<Rows>(acc, t.a2, t.lda2, t.b2 + 2 * s, t.groups2);
+      for (int v = 0; v < 2; ++v) acc[r][v] = t.add ? load(t.c + r * t.ldc + s + v * kWidth) : Vec{};
+    for (int i = 0; i < t.parts; ++i) bf16Sum<Rows>(acc, t.part[i].a, t.part[i].lda, t.part[i].b + 2 * s, t.ldb, t.part[i].groups);
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) store(t.c + r * kNarrowPanel + s + v * kWidth, acc[r][v]);
+      for (int v = 0; v < 2; ++v) leave(t.finish, t.c + r * t.ldc, r, s + v * kWidth, acc[r][v]);
   }
 }
 
@@ -104,7 +134,7 @@ void bf16Tile(int rows, const BfTile& t) {
 #ifdef NARROW_PLAIN_INT8
 template <int Rows>
 void int8TilePlain(const ByteTile& t) {
-  for (int s = 0; s < 16 * t.strips; s += kWidth) {
+  for (int s = 0; s < kNarrowPanel; s += kWidth) {
     VecI acc[Rows];
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) acc[r] = t.add ? loadInts(t.c + r * kNarrowPanel + s) : VecI{};
@@ -118,7 +148,11 @@ void int8TilePlain(const ByteTile& t) {
       }
     }
 #pragma GCC unroll 6
-    for (int r = 0; r < Rows; ++r) storeInts(t.c + r * kNarrowPanel + s, acc[r]);
+    for (int r = 0; r < Rows; ++r) {
+      int32_t* c = t.c + r * kNarrowPanel;
+      if (t.offset) leave(t.finish, reinterpret_cast<float*>(c), r, s, __builtin_convertvector(acc[r] - loadInts(t.offset + s), Vec) * (t.xScale[r] * load(t.wScale + s)));
+      else storeInts(c + s, acc[r]);
+    }
   }
 }
 
@@ -194,73 +228,67 @@ void transposePairs(const uint16_t* panel, int count, int width, uint16_t* out) 
 
 // ---- Y = X W^T -------------------------------------------------------------------------------
 
-/// Rows of one tile from C to Y.
-template <bool Integers>
-inline void finish(const NarrowArgs& g, int row, int rows, int n0, const float* c) {
-  const int cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel;
+/// Rows of a partial panel from C to their place.
+inline void finishPart(const Finish& f, const float* c, int rows, int cols) {
   for (int r = 0; r < rows; ++r) {
-    const float* sum = c + r * kNarrowPanel;
-    float* y = g.y + static_cast<size_t>(row + r) * g.ldy + n0;
-    const float* add = g.residual ? g.residual + static_cast<size_t>(row + r) * g.ldy + n0 : nullptr;
-    int i = 0;
-    for (; i + kWidth <= cols; i += kWidth) {
-      Vec v = Integers ? __builtin_convertvector(loadInts(sum + i) - loadInts(g.wOffset + n0 + i), Vec) * (g.xScale[row + r] * load(g.wScale + n0 + i)) : load(sum + i);
-      if (g.bias) v += load(g.bias + n0 + i);
-      if (add) v += load(add + i);
-      store(y + i, v);
-    }
-    for (; i < cols; ++i) {
-      float v = Integers ? static_cast<float>(lane(sum + i) - g.wOffset[n0 + i]) * (g.xScale[row + r] * g.wScale[n0 + i]) : sum[i];
-      if (g.bias) v += g.bias[n0 + i];
-      if (add) v += add[i];
-      y[i] = v;
-    }
+    const float *sum = c + r * kNarrowPanel, *add = f.residual ? f.residual + r * f.ldto : nullptr;
+    float* to = f.to + r * f.ldto;
+    for (int i = 0; i < cols; ++i) to[i] = (f.bias ? sum[i] + f.bias[i] : sum[i]) + (add ? add[i] : 0.0f);
   }
 }
 
-/// Integer sums to numbers, in place.
-inline void scaleBytes(const NarrowArgs& g, int row, int rows, int n0, float* c) {
-  for (int r = 0; r < rows; ++r)
-    for (int i = 0; i < kNarrowPanel; i += kWidth) {
-      const VecI sum = loadInts(c + r * kNarrowPanel + i) - loadInts(g.wOffset + n0 + i);
-      store(c + r * kNarrowPanel + i, __builtin_convertvector(sum, Vec) * (g.xScale[row + r] * load(g.wScale + n0 + i)));
-    }
+/// Share i of `blocks` of the `lines` cache lines at p.
+inline Ahead share(const void* p, int lines, int blocks, int i) {
+  const int each = (lines + blocks - 1) / blocks;
+  return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each};
 }
 
 void narrowLinear(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
   const int n0 = p * kNarrowPanel, k = padded4(g.k), count = r1 - r0, blocks = blockCount(count, kNarrowRows);
   const int cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
-  const bool bytes = g.xBytes != nullptr, widen = g.wScale && !bytes;
+  const bool bytes = g.xBytes != nullptr, widen = g.wScale && !bytes, whole = cols == kNarrowPanel;
   auto* wide = reinterpret_cast<uint16_t*>(scratch + static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel);
-  const int step = bytes ? 2 * kNarrowK : kNarrowK;
+  const int step = hindsight::blockLength(k, bytes ? 2 * kNarrowK : kNarrowK), itemBytes = g.wScale ? 1 : 2;
+  const bool more = n0 + kNarrowPanel < g.n;  // the next panel lies behind this one
   for (int k0 = 0; k0 < k; k0 += step) {
     const int length = k - k0 < step ? k - k0 : step;
     const bool last = k0 + length == k;
     const size_t at = static_cast<size_t>(n0) * k + static_cast<size_t>(k0) * kNarrowPanel;
-    const uint16_t* pairs = static_cast<const uint16_t*>(g.w) + at;
+    const auto* block = static_cast<const char*>(g.w) + at * itemBytes;
+    const auto* pairs = reinterpret_cast<const uint16_t*>(block);
+    const int ahead = !last || more ? length * itemBytes : 0;
     if (widen) {
-      widenBytes(static_cast<const int8_t*>(g.w) + at, length / 4, wide);
+      widenBytes(reinterpret_cast<const int8_t*>(block), length / 4, wide);
       pairs = wide;
     }
     for (int i = 0; i < blocks; ++i) {
       const int first = blockStart(count, blocks, i), rows = blockStart(count, blocks, i + 1) - first, row = r0 + first;
       float* c = scratch + static_cast<size_t>(first) * kNarrowPanel;
+      const size_t to = static_cast<size_t>(row) * g.ldy + n0;
+      const Finish out{g.y + to, g.ldy, g.bias ? g.bias + n0 : nullptr, g.residual ? g.residual + to : nullptr}, kept;
+      const Ahead next = share(block + static_cast<size_t>(length) * kNarrowPanel * itemBytes, ahead, blocks, i);
       // LoRA's term goes last, after int8's scales: it is a bf16 product on its own there.
-      const uint16_t *a2 = g.x2 ? g.x2 + row * g.ldx2 : nullptr, *b2 = g.w2 ? g.w2 + static_cast<size_t>(n0) * padded4(g.k2) : nullptr;
-      const int groups2 = padded4(g.k2) / 2;
+      const Part lora{g.x2 ? g.x2 + row * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(n0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
+      const bool apart = g.k2 && (bytes || widen);
       if (bytes) {
-        int8Tile(rows, {g.xBytes + static_cast<size_t>(row) * k + k0, k, static_cast<const int8_t*>(g.w) + at, length / 4, reinterpret_cast<int32_t*>(c), strips, k0 > 0});
-        if (last && g.k2) scaleBytes(g, row, rows, n0, c);
+        ByteTile t{g.xBytes + static_cast<size_t>(row) * k + k0, k, reinterpret_cast<const int8_t*>(block), length / 4, reinterpret_cast<int32_t*>(c), k0 > 0, nullptr, nullptr, nullptr, {}, {}};
+        if (last) {
+          t.offset = g.wOffset + n0;
+          t.xScale = g.xScale + row;
+          t.wScale = g.wScale + n0;
+          if (whole && !apart) t.finish = out;
+        }
+        t.ahead = next;
+        int8Tile(rows, t);
       } else {
         const bool own = last && !widen;
-        bf16Tile(rows, {g.x + static_cast<size_t>(row) * k + k0, pairs, k, length / 2, a2, b2, g.ldx2, own ? groups2 : 0, c, strips, k0 > 0});
+        bf16Tile(rows, {{{g.x + static_cast<size_t>(row) * k + k0, k, pairs, length / 2}, lora}, own && g.k2 ? 2 : 1, c, strips, k0 > 0, 2 * kNarrowPanel, kNarrowPanel, own && whole ? out : kept, next});
         if (last && widen)
           for (int j = 0; j < rows * kNarrowPanel; j += kWidth) store(c + j, load(c + j) * load(g.wScale + n0 + j % kNarrowPanel));
       }
       if (!last) continue;
-      if (g.k2 && (bytes || widen)) bf16Tile(rows, {a2, b2, g.ldx2, groups2, a2, b2, 0, 0, c, strips, true});
-      if (bytes && !g.k2) finish<true>(g, row, rows, n0, c);
-      else finish<false>(g, row, rows, n0, c);
+      if (apart) bf16Tile(rows, {{lora}, 1, c, strips, true, 2 * kNarrowPanel, kNarrowPanel, whole ? out : kept, {}});
+      if (!whole || (widen && !apart)) finishPart(out, c, rows, cols);
     }
   }
 }
@@ -273,43 +301,51 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float* scratch) {
   auto* panel = reinterpret_cast<uint16_t*>(scratch + static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel);
   uint16_t* wide = panel + static_cast<size_t>(kNarrowK) * kNarrowPanel;
   const int k = padded4(g.k), width = k - k0 < kNarrowPanel ? k - k0 : kNarrowPanel;
-  bool started = false;
+  // Blocks of N are whole panels. Of a panel of the weight, the inputs k0.. are one piece of memory.
+  constexpr int step = kNarrowK / kNarrowPanel * kNarrowPanel;
+  const auto piece = [&](int t, int n, int from) {
+    const auto& term = g.term[t];
+    return static_cast<const char*>(term.w) + (static_cast<size_t>(n) * k + static_cast<size_t>(from) * kNarrowPanel) * (term.bytes ? 1 : 2);
+  };
   for (int t = 0; t < g.terms; ++t) {
     const auto& term = g.term[t];
-    for (int n0 = 0; n0 < term.n; n0 += kNarrowK) {
-      const int length = term.n - n0 < kNarrowK ? term.n - n0 : kNarrowK;
+    for (int n0 = 0; n0 < term.n; n0 += step) {
+      const int length = term.n - n0 < step ? term.n - n0 : step;
       for (int n = 0; n < length; n += kNarrowPanel) {
-        const size_t at = static_cast<size_t>(n0 + n) * k + static_cast<size_t>(k0) * kNarrowPanel;
-        const uint16_t* source = static_cast<const uint16_t*>(term.w) + at;
+        const auto* source = reinterpret_cast<const uint16_t*>(piece(t, n0 + n, k0));
         if (term.bytes) {
-          widenBytes(static_cast<const int8_t*>(term.w) + at, width / 4, wide);
+          widenBytes(reinterpret_cast<const int8_t*>(source), width / 4, wide);
           source = wide;
         }
         const int here = length - n < kNarrowPanel ? (length - n + 1) / 2 * 2 : kNarrowPanel;
         transposePairs(source, here, width, panel + static_cast<size_t>(n) * kNarrowPanel);
       }
+      const bool lastBlock = n0 + length == term.n, last = lastBlock && t == g.terms - 1;
+      // What this thread will transpose next: the next block, term or panel of inputs.
+      const int t2 = last ? 0 : lastBlock ? t + 1 : t, n2 = lastBlock ? 0 : n0 + length, from2 = last ? k0 + kNarrowPanel : k0;
+      const int left2 = g.term[t2].n - n2, pieces2 = from2 < g.k ? ((left2 < step ? left2 : step) + kNarrowPanel - 1) / kNarrowPanel : 0;
+      constexpr int lines = kNarrowPanel * kNarrowPanel * 2 / 64;  // of one piece
       for (int i = 0; i < blocks; ++i) {
         const int first = blockStart(count, blocks, i), rows = blockStart(count, blocks, i + 1) - first;
         const uint16_t* a = term.dy + static_cast<size_t>(r0 + first) * term.lddy + n0;
-        bf16Tile(rows, {a, panel, term.lddy, (length + 1) / 2, a, panel, 0, 0, scratch + static_cast<size_t>(first) * kNarrowPanel, strips, started});
+        const Part lora{g.x2 ? g.x2 + static_cast<size_t>(r0 + first) * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(k0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
+        float *c = scratch + static_cast<size_t>(first) * kNarrowPanel, *dx = g.dx + static_cast<size_t>(r0 + first) * g.lddx + k0;
+        const Finish out{dx, g.lddx, nullptr, g.add ? dx : nullptr}, kept;
+        Ahead next;
+        const int each = (pieces2 * lines + blocks - 1) / blocks, line = each * i;
+        if (line < pieces2 * lines) next = {piece(t2, n2 + line / lines * kNarrowPanel, from2) + line % lines * 64, each};
+        bf16Tile(rows, {{{a, term.lddy, panel, (length + 1) / 2}, lora}, last && g.k2 ? 2 : 1, c, strips, t > 0 || n0 > 0, 2 * kNarrowPanel, kNarrowPanel, last && cols == kNarrowPanel ? out : kept, next});
+        if (last && cols < kNarrowPanel) finishPart(out, c, rows, cols);
       }
-      started = true;
     }
-  }
-  if (g.k2)
-    for (int i = 0; i < blocks; ++i) {
-      const int first = blockStart(count, blocks, i), rows = blockStart(count, blocks, i + 1) - first;
-      const uint16_t *a = g.x2 + static_cast<size_t>(r0 + first) * g.ldx2, *b = g.w2 + static_cast<size_t>(k0) * padded4(g.k2);
-      bf16Tile(rows, {a, b, g.ldx2, padded4(g.k2) / 2, a, b, 0, 0, scratch + static_cast<size_t>(first) * kNarrowPanel, strips, started});
-    }
-  for (int r = 0; r < count; ++r) {
-    float* dx = g.dx + static_cast<size_t>(r0 + r) * g.lddx + k0;
-    const float* c = scratch + static_cast<size_t>(r) * kNarrowPanel;
-    int i = 0;
-    for (; i + kWidth <= cols; i += kWidth) store(dx + i, g.add ? load(dx + i) + load(c + i) : load(c + i));
-    for (; i < cols; ++i) dx[i] = g.add ? dx[i] + c[i] : c[i];
   }
 }
+
+}  // namespace
+
+#include "kernels/cpu/attention.inl"
+
+namespace {
 
 #if defined(__AVX512F__)
 #define SPIN_REGISTER(v) "+v"(v)
@@ -338,6 +374,6 @@ double spin(Dtype dtype, long steps) {
   return spinFloats(steps);
 }
 
-constexpr NarrowOps narrowTable() { return NarrowOps{toBf16, toBytes, narrowLinear, narrowDx, spin}; }
+constexpr NarrowOps narrowTable() { return NarrowOps{toBf16, toBytes, narrowLinear, narrowDx, halfAttention, halfAttentionBackward, spin}; }
 
 }  // namespace

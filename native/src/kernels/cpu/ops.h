@@ -56,19 +56,22 @@ struct LinearDxArgs {
   bool add = false;
 };
 
-/// Causal attention of `rows` queries at positions start.. over pages of keys and values.
+/// Causal attention of `rows` queries at positions start.. over pages of keys and values, which are
+/// fp32 for fp32 weights, else bf16 (attention.inl).
 struct AttentionArgs {
+  bool half = false;
   int headDim = 0, heads = 0, kvHeads = 0, rows = 0, start = 0;
   float scale = 0;
   const float* q = nullptr;  // [rows][heads*D], normalised and rotated
   const float* const* pages = nullptr;
-  size_t keyOffset = 0, valueOffset = 0;  // of this layer in a page; + kvHead * D * kPage
+  size_t keyOffset = 0, valueOffset = 0;  // of this layer in a page, in floats; + kvHead * D * kPage numbers
   float* out = nullptr;                   // [rows][heads*D]
   float* lse = nullptr;                   // [heads][rows], or none
 };
 
 /// Backward of the above over one whole sequence (start = 0).
 struct AttentionBackwardArgs {
+  bool half = false;  // bf16 products
   int headDim = 0, heads = 0, kvHeads = 0, rows = 0;
   float scale = 0;
   const float* q = nullptr;     // [S][heads*D], rotated
@@ -137,12 +140,11 @@ inline size_t dxScratch(int panel, int r) {
   return static_cast<size_t>(kDxBlock + r + panel) * panel + kSlack;
 }
 inline size_t attentionScratch(int headDim) {
-  return static_cast<size_t>(kPage) * (2 * headDim + kPage + 4) + 4 * kSlack;
+  return static_cast<size_t>(kPage) * (2 * padded32(headDim) + 2 * kAttentionBlock) + 4 * kSlack;
 }
 inline size_t attentionBackwardScratch(int rows, int headDim) {
-  const size_t pages = (rows + kPage - 1) / kPage;
-  return 2 * pages * kPage * headDim + static_cast<size_t>(kPage) * (4 * headDim + 2 * kPage + 4) +
-         8 * kSlack;
+  const size_t padded = static_cast<size_t>(rows + kAttentionTile - 1) / kAttentionTile * kAttentionTile, wide = padded32(headDim);
+  return 4 * padded * wide + static_cast<size_t>(kAttentionTile) * (6 * wide + 4 * kAttentionTile) + 8 * kSlack;
 }
 
 /// Avx512Vnni and Avx512Bf16 differ from Avx512 in the products of bf16 and int8 weights only.

@@ -111,6 +111,39 @@ void rope(float* x, const float* cosine, const float* sine, int headDim, float s
   }
 }
 
+double fromBf16(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+void toBf16(const float* x, size_t n, uint16_t* out) {
+  for (size_t i = 0; i < n; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, x + i, 4);
+    out[i] = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+}
+
+/// What enters a product: x itself, or x rounded to bf16.
+double operand(float x, bool half) {
+  if (!half) return x;
+  uint16_t rounded;
+  toBf16(&x, 1, &rounded);
+  return fromBf16(rounded);
+}
+
+/// Input i of the key (value) of token j of a page.
+double keyAt(const float* page, bool half, size_t offset, size_t kvHead, int j, int i) {
+  if (!half) return page[offset + kvHead + static_cast<size_t>(i) * kPage + j];
+  return fromBf16(reinterpret_cast<const uint16_t*>(page + offset)[kvHead + static_cast<size_t>(i / 2) * 2 * kPage + 2 * j + i % 2]);
+}
+double valueAt(const float* page, bool half, size_t offset, size_t kvHead, int j, int i, int d) {
+  if (!half) return page[offset + kvHead + static_cast<size_t>(j) * d + i];
+  return fromBf16(reinterpret_cast<const uint16_t*>(page + offset)[kvHead + static_cast<size_t>(j / 2) * 2 * d + 2 * i + j % 2]);
+}
+
 void attention(const AttentionArgs& g, int head, int r0, int r1, float*) {
   const int d = g.headDim, width = g.heads * d;
   const size_t kvHead = static_cast<size_t>(head / (g.heads / g.kvHeads)) * d * kPage;
@@ -120,16 +153,16 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float*) {
     std::vector<double> p(keys), out(d, 0.0);
     double top = -1e300, sum = 0;
     for (int j = 0; j < keys; ++j) {
-      const float* k = g.pages[j / kPage] + g.keyOffset + kvHead + j % kPage;
-      for (int i = 0; i < d; ++i) p[j] += static_cast<double>(q[i]) * k[i * kPage];
-      p[j] *= g.scale;
+      for (int i = 0; i < d; ++i) p[j] += operand(g.scale * q[i], g.half) * keyAt(g.pages[j / kPage], g.half, g.keyOffset, kvHead, j % kPage, i);
       if (p[j] > top) top = p[j];
     }
+    double running = -1e300;  // maximum up to the end of the block: bf16 rounds exp(score - running)
     for (int j = 0; j < keys; ++j) {
-      p[j] = std::exp(p[j] - top);
-      sum += p[j];
-      const float* v = g.pages[j / kPage] + g.valueOffset + kvHead + static_cast<size_t>(j % kPage) * d;
-      for (int i = 0; i < d; ++i) out[i] += p[j] * v[i];
+      if (j % kAttentionBlock == 0)
+        for (int i = j; i < keys && i < j + kAttentionBlock; ++i) running = p[i] > running ? p[i] : running;
+      sum += std::exp(p[j] - top);
+      const double weight = g.half ? operand(static_cast<float>(std::exp(p[j] - running)), true) * std::exp(running - top) : std::exp(p[j] - top);
+      for (int i = 0; i < d; ++i) out[i] += weight * valueAt(g.pages[j / kPage], g.half, g.valueOffset, kvHead, j % kPage, i, d);
     }
     for (int i = 0; i < d; ++i)
       g.out[static_cast<size_t>(r) * width + head * d + i] = static_cast<float>(out[i] / sum);
@@ -152,15 +185,16 @@ void attentionBackward(const AttentionBackwardArgs& g, int head, float*) {
       const float* v = g.v + static_cast<size_t>(j) * kvWidth + kvHead * d;
       double score = 0, dp = 0;
       for (int i = 0; i < d; ++i) {
-        score += static_cast<double>(q[i]) * k[i];
-        dp += static_cast<double>(dOut[i]) * v[i];
+        score += operand(g.scale * q[i], g.half) * operand(k[i], g.half);
+        dp += operand(dOut[i], g.half) * operand(v[i], g.half);
       }
-      const double p = std::exp(score * g.scale - g.lse[static_cast<size_t>(head) * s + r]);
-      const double ds = p * (dp - delta) * g.scale;
+      const double p = std::exp(score - g.lse[static_cast<size_t>(head) * s + r]);
+      const double ds = g.half ? operand(static_cast<float>(p * (dp - delta)), true) : p * (dp - delta);
+      const double weight = g.half ? operand(static_cast<float>(p), true) : p;
       for (int i = 0; i < d; ++i) {
-        dq[i] += ds * k[i];
-        dk[static_cast<size_t>(j) * d + i] += ds * q[i];
-        dv[static_cast<size_t>(j) * d + i] += p * dOut[i];
+        dq[i] += ds * g.scale * operand(k[i], g.half);
+        dk[static_cast<size_t>(j) * d + i] += ds * operand(g.scale * q[i], g.half);
+        dv[static_cast<size_t>(j) * d + i] += weight * operand(dOut[i], g.half);
       }
     }
     for (int i = 0; i < d; ++i) g.dq[at + i] = static_cast<float>(dq[i]);
@@ -217,21 +251,6 @@ void adamw(float* w, float* m, float* v, const float* g, size_t n, const AdamArg
 
 // Weights in bf16 and int8, read lane by lane out of their panels (narrow.h).
 
-double fromBf16(uint16_t half) {
-  const uint32_t bits = static_cast<uint32_t>(half) << 16;
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
-void toBf16(const float* x, size_t n, uint16_t* out) {
-  for (size_t i = 0; i < n; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, x + i, 4);
-    out[i] = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-  }
-}
-
 float toBytes(const float* x, int k, uint8_t* out) {
   float top = 0;
   for (int i = 0; i < k; ++i) top = std::fabs(x[i]) > top ? std::fabs(x[i]) : top;
@@ -280,7 +299,7 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float*) {
 }  // namespace
 
 const Ops* referenceOps() {
-  static constexpr NarrowOps narrow{toBf16, toBytes, narrowLinear, narrowDx, [](Dtype, long) { return 0.0; }};
+  static constexpr NarrowOps narrow{toBf16, toBytes, narrowLinear, narrowDx, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
   static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, linearDx,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};

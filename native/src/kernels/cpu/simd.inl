@@ -33,20 +33,21 @@ inline void store(float* p, Vec v) { *reinterpret_cast<VecAt*>(p) = v; }
 inline Vec splat(float x) { return x - Vec{}; }
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
+/// v with lane i + step in lane i.
+inline Vec shifted(Vec v, int step) {
+  VecI lanes;
+  for (int i = 0; i < kWidth; ++i) lanes[i] = (i + step) % kWidth;
+  return __builtin_shuffle(v, lanes);
+}
 inline float sumLanes(Vec v) {
-  float parts[kWidth];
-  store(parts, v);
-  for (int step = kWidth / 2; step > 0; step /= 2)
-    for (int i = 0; i < step; ++i) parts[i] += parts[i + step];
-  return parts[0];
+#pragma GCC unroll 4
+  for (int step = kWidth / 2; step > 0; step /= 2) v += shifted(v, step);
+  return v[0];
 }
 inline float maxLanes(Vec v) {
-  float parts[kWidth];
-  store(parts, v);
-  for (int step = kWidth / 2; step > 0; step /= 2)
-    for (int i = 0; i < step; ++i)
-      if (parts[i + step] > parts[i]) parts[i] = parts[i + step];
-  return parts[0];
+#pragma GCC unroll 4
+  for (int step = kWidth / 2; step > 0; step /= 2) v = larger(v, shifted(v, step));
+  return v[0];
 }
 
 /// exp to about 2 ulp; 0 below -87.3.

@@ -12,8 +12,10 @@ namespace hindsight {
 
 inline void yieldToEventLoop() {
 #if defined(__linux__)
-  // Niceness is per thread on Linux. Failure only means the default priority.
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 1);
+  // Niceness is per thread on Linux: one more than that of the process's first thread, whatever the
+  // user gave the process. Failure only means the priority it was started with.
+  const int process = getpriority(PRIO_PROCESS, static_cast<id_t>(getpid()));
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), process + 1);
 #endif
 }
 
