@@ -50,9 +50,11 @@ describe.each(Object.entries(shapes))('%s', (_, shape) => {
     const plain = everything(dir, adapterDir, { isa: 'reference', dtype, threads: 1 }, shape.vocab);
     test.each(loadNative().isas.filter((isa) => isa !== 'reference').flatMap((isa) => [1, 2].map((threads) => [isa, threads] as const)))('%s on %i threads agrees with the reference', async (isa, threads) => {
       const [fast, expected] = [await everything(dir, adapterDir, { isa, dtype, threads }, shape.vocab), await plain];
-      // Sums differ in the last bits, and those can tip a rounding of the next layer's inputs.
+      // Both round at the same places, but their fp32 sums differ in the last bits, which can tip the
+      // rounding of a later input by one unit of bf16 (2^-8). The largest logit here is 26: half a unit
+      // of it is 0.05. Gradients pass a row of 50 numbers through 28 products: measured 0.021 at worst.
       expect(maxDifference(fast.logits, expected.logits)).toBeLessThan(0.05);
-      expect(gradientError(fast.gradients, expected.gradients)).toBeLessThan(0.04);
+      expect(gradientError(fast.gradients, expected.gradients)).toBeLessThan(0.03);
     });
     test('threads do not change a bit', async () => {
       const isa = loadNative().isas.at(-1) ?? 'portable';
@@ -68,7 +70,8 @@ describe.each(Object.entries(shapes))('%s', (_, shape) => {
     const fp32 = await everything(dir, adapterDir, { isa, dtype: 'fp32', threads: 1 }, shape.vocab);
     const bf16 = await everything(dir, adapterDir, { isa, dtype: 'bf16', threads: 1 }, shape.vocab);
     expect(maxDifference(bf16.logits, fp32.logits)).toBeLessThan(0.15);
-    expect(gradientError(fp32.gradients, bf16.gradients)).toBeLessThan(0.15); // the worst tensor of a tiny random model
+    // Not a bound of the method but of these models: 0.026 and 0.011, by the reference path as by the kernels.
+    expect(gradientError(fp32.gradients, bf16.gradients)).toBeLessThan(0.05);
   });
 
   test.each(['bf16', 'int8'] as const)('%s: the trainer computes the log-probs that scoring gives, and bf16 those that were served', async (dtype) => {
