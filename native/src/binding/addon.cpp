@@ -309,6 +309,8 @@ napi_value convertGenerate(napi_env env, GenerateResult& r) {
   set(env, out, "logprobs", makeFloats(env, r.logprobs));
   set(env, out, "finishReason", makeString(env, reasons[static_cast<int>(r.finish)]));
   set(env, out, "cachedTokens", makeNumber(env, r.cachedTokens));
+  set(env, out, "draftedTokens", makeNumber(env, r.drafted));
+  set(env, out, "acceptedTokens", makeNumber(env, r.accepted));
   return out;
 }
 
@@ -332,7 +334,8 @@ napi_value generate(Call& call) {
   napi_env env = call.env;
   const auto handle = handleOf(call);
   napi_value r = call.arg(1);
-  auto g = std::make_shared<GenerateRequest>();
+  GenerateRequest request;
+  GenerateRequest* g = &request;
   const int id = requireInt(env, r, "id");
   if (handle->generations.count(id)) throw Failure("REQUEST_ID_IN_USE", "A generation with id " + std::to_string(id) + " is in flight: use another id.");
   g->prompt = readInts(env, property(env, r, "prompt"), "prompt");
@@ -361,20 +364,35 @@ napi_value generate(Call& call) {
       channel->post([callback, token, logprob](napi_env e) { callback->call(e, token, logprob); });
     };
   }
+  if (napi_value speculate = property(env, r, "speculate")) check(env, napi_get_value_bool(env, speculate, &g->speculate));
   handle->generations[id] = job;
-  const auto settle = [handle, callback, id](napi_env e) {
-    handle->generations.erase(id);
-    if (callback) napi_delete_reference(e, callback->function);
-  };
   auto channel = handle->channel;
-  return submit<GenerateResult>(call, handle, job, [g, settle, channel](Engine& engine, Job& self) {
-    struct Settle {  // also on failure; before the promise settles, after the last token
-      const decltype(settle)& action;
-      Channel& channel;
-      ~Settle() { channel.post(action); }
-    } atEnd{settle, *channel};
-    return engine.generate(*g, self);
-  }, convertGenerate);
+  // Also on failure; before the promise settles, after the last token.
+  const auto settle = [handle, callback, id, channel] {
+    channel->post([handle, callback, id](napi_env e) {
+      handle->generations.erase(id);
+      if (callback) napi_delete_reference(e, callback->function);
+    });
+  };
+  napi_value promise = nullptr;
+  auto pending = Pending<GenerateResult>::create(env, channel, convertGenerate, &promise);
+  job->generation = std::make_shared<Generation>(std::move(request));
+  job->generation->resolve = [pending, settle](GenerateResult& result) {
+    settle();
+    Pending<GenerateResult>::resolve(pending, std::move(result));
+  };
+  job->generation->reject = [pending, settle](std::exception_ptr error) {
+    settle();
+    Pending<GenerateResult>::reject(pending, describe(error));
+  };
+  job->abandon = [pending, settle] {
+    settle();
+    Pending<GenerateResult>::reject(pending, Failure("MODEL_CLOSED", "The model was closed before the request was served: load it again."));
+  };
+  std::weak_ptr<Job> self = job;
+  job->run = [engine = handle->engine.get(), self](Job&) { engine->serve(self.lock()); };
+  if (!handle->engine->scheduler().submit(job)) job->abandon();
+  return promise;
 }
 
 napi_value cancel(Call& call) {
@@ -434,6 +452,11 @@ napi_value metrics(Call& call) {
   set(call.env, out, "cacheTokens", makeNumber(call.env, static_cast<double>(handle->engine->cacheTokens())));
   set(call.env, out, "cacheBytes", makeNumber(call.env, static_cast<double>(handle->engine->cacheBytes())));
   set(call.env, out, "queued", makeNumber(call.env, static_cast<double>(handle->engine->scheduler().queued())));
+  const Engine::Counters counters = handle->engine->counters();
+  set(call.env, out, "decodePasses", makeNumber(call.env, static_cast<double>(counters.passes)));
+  set(call.env, out, "decodeRows", makeNumber(call.env, static_cast<double>(counters.rows)));
+  set(call.env, out, "draftedTokens", makeNumber(call.env, static_cast<double>(counters.drafted)));
+  set(call.env, out, "acceptedTokens", makeNumber(call.env, static_cast<double>(counters.accepted)));
   set(call.env, out, "peakRssBytes", makeNumber(call.env, peak));
   return out;
 }

@@ -114,6 +114,24 @@ void Transformer::storeKv(const float* k, const float* v, int rows, const Place&
   else math_.ranges(rows, 64, body);
 }
 
+void Transformer::attend(int rows, const Place& place, const float* q, float* out, float* lse) {
+  AttentionArgs a;
+  a.half = layout_.half;
+  a.headDim = config_.headDim;
+  a.heads = config_.heads;
+  a.kvHeads = config_.kvHeads;
+  a.rows = rows;
+  a.start = place.start;
+  a.scale = 1.0f / std::sqrt(static_cast<float>(config_.headDim));
+  a.q = q;
+  a.pages = place.pages;
+  a.keyOffset = place.keyOffset;
+  a.valueOffset = place.valueOffset;
+  a.out = out;
+  a.lse = lse;
+  math_.attention(a);
+}
+
 void Transformer::layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const Scratch& t, float* hOut) {
   const LayerWeights& w = weights_.layers[layer];
   const bool bytes = math_.byteActivations();
@@ -143,21 +161,7 @@ void Transformer::layerForward(int layer, int rows, const Place& place, Adapter*
   normRope(s.k, w.kNorm.get(), rows, config_.kvHeads, place.start, k);
   storeKv(k, s.v, rows, place);
 
-  AttentionArgs a;
-  a.half = layout_.half;
-  a.headDim = config_.headDim;
-  a.heads = config_.heads;
-  a.kvHeads = config_.kvHeads;
-  a.rows = rows;
-  a.start = place.start;
-  a.scale = 1.0f / std::sqrt(static_cast<float>(config_.headDim));
-  a.q = q;
-  a.pages = place.pages;
-  a.keyOffset = place.keyOffset;
-  a.valueOffset = place.valueOffset;
-  a.out = s.attn;
-  a.lse = s.lse;
-  math_.attention(a);
+  attend(rows, place, q, s.attn, s.lse);
 
   Rows attn{s.attn, rows, config_.qWidth(), nullptr};
   linear(kO, attn, s.hMid, s.hIn);

@@ -31,6 +31,14 @@ struct TrainState {
   float* hidden = nullptr;  // [S,H] after the last layer, before the final norm
 };
 
+/// The next rows of one sequence in a pass over several.
+struct Slice {
+  const int32_t* tokens;
+  int rows;
+  KvSequence* kv;
+  Adapter* adapter;  // null: base model
+};
+
 class Transformer {
  public:
   Transformer(const ModelConfig& config, const Weights& weights, Math& math)
@@ -40,6 +48,9 @@ class Transformer {
   /// theirs and the hidden states [rows,H]. @throws Cancelled between layers.
   void forward(const int32_t* tokens, int rows, KvSequence& kv, Adapter* adapter, const std::atomic<bool>* cancelled, float* hidden);
 
+  /// The same for at most kFewRows rows of several sequences together.
+  void decode(const std::vector<Slice>& slices, float* hidden);
+
   /// One whole sequence, everything kept for backward() in `arena`. `pause` runs between layers.
   TrainState forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, Arena& arena, const std::function<void()>& pause);
   /// dHidden [S,H] is consumed. Adds to the adapter's gradients.
@@ -47,6 +58,8 @@ class Transformer {
 
   /// Final norm and head of gathered hidden rows: x [rows,H] normed, logits [rows,V].
   void head(const float* hidden, int rows, float* x, float* logits);
+  /// The same of at most kFewRows rows, for serving.
+  void headOfFew(const float* hidden, int rows, float* x, float* logits);
   /// dHidden [rows,H] of gathered rows from dLogits [rows,V].
   void headBackward(const float* hidden, const float* dLogits, int rows, float* dX, float* dHidden);
 
@@ -75,6 +88,7 @@ class Transformer {
   void groupBackward(int layer, std::initializer_list<Term> terms, const Rows& x, const float* xa, Adapter& adapter, Arena& arena, float* dx, bool add);
   void normRope(const float* in, const float* weight, int rows, int heads, int start, float* out);
   void normRopeBackward(const float* in, const float* weight, int rows, int heads, float* d);
+  void attend(int rows, const Place& place, const float* q, float* out, float* lse);
   void storeKv(const float* k, const float* v, int rows, const Place& place);
   LayerState takeState(int rows, Adapter* adapter, Arena& arena, bool training);
   Scratch takeScratch(int rows, Arena& arena, bool training);

@@ -14,9 +14,6 @@
 namespace hindsight {
 namespace {
 
-/// Prefill chunk: the longest a request of higher priority waits, and 1 % slower than no chunks.
-constexpr int kChunk = 256;
-
 /// Large blocks go back to the system when they are freed. By default the C library raises its
 /// threshold to 32 MB and keeps what loading and the first training step leave behind.
 void returnLargeBlocks() {
@@ -117,12 +114,12 @@ void Engine::clearCache() {
   noteCache();
 }
 
-void Engine::prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int handle, Use use, Job& job, const std::function<void(int, const float*)>& keep) {
+void Engine::prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int handle, Job& job, const std::function<void(int, const float*)>& keep) {
   while (sequence.length < end) {
     if (job.cancelled) throw Cancelled();
     const int first = sequence.length, rows = std::min(kChunk, end - first);
     float* hidden = hidden_.atLeast(static_cast<size_t>(rows) * config_.hidden);
-    math_.byteActivations(use == Use::Serve && weights_.byteActivations);
+    math_.byteActivations(false);
     model_.forward(ids.data() + first, rows, sequence, adapterOrBase(handle), &job.cancelled, hidden);
     for (int r = 0; r < rows; ++r) keep(first + r, hidden + static_cast<size_t>(r) * config_.hidden);
     if (sequence.length < end) scheduler_.yield(job.priority);
@@ -168,84 +165,6 @@ GenerateResult Engine::generateOnDevice(const GenerateRequest& g, Constraint* co
   return result;
 }
 
-GenerateResult Engine::generate(const GenerateRequest& g, Job& job) {
-  checkTokens(g.prompt);
-  for (const int32_t id : g.stopIds)
-    if (id < 0 || id >= config_.vocab) throw Failure("TOKEN_OUT_OF_RANGE", "Stop token " + std::to_string(id) + " is outside the vocabulary: use the tokenizer of this model.");
-  if (!g.stop.empty() && vocabulary_.empty()) throw Failure("VOCABULARY_MISSING", "Stop strings need the vocabulary: call setVocabulary first.");
-  const std::unique_ptr<Constraint> constraint = constraintOf(g);
-  if (device_) return generateOnDevice(g, constraint.get(), job);
-  const PrefixCache::Key key = cacheKey(g.adapter);
-  const int promptLength = static_cast<int>(g.prompt.size());
-  GenerateResult result;
-  std::vector<int32_t> ids = g.prompt;
-  KvSequence sequence;
-  cache_.match(key, ids, promptLength - 1, sequence);
-  result.cachedTokens = sequence.length;
-  size_t longestStop = 0;
-  for (const std::string& stop : g.stop) longestStop = std::max(longestStop, stop.size());
-  std::string tail;
-  Random random(g.seed);
-  std::vector<float> last(config_.hidden + kSlack), normed(config_.hidden + kSlack);
-  const Ops& ops = math_.ops();
-  const float inverse = 1.0f / g.logprobTemperature;
-  try {
-    while (static_cast<int>(result.tokens.size()) < g.maxTokens) {
-      const int end = static_cast<int>(ids.size());
-      prefill(ids, end, sequence, g.adapter, Use::Serve, job, [&](int row, const float* hidden) {
-        if (row == end - 1) std::memcpy(last.data(), hidden, config_.hidden * sizeof(float));
-      });
-      if (result.tokens.empty()) {
-        cache_.insert(key, ids, end / kPage * kPage, sequence);  // whole pages: never written again
-        noteCache();
-      }
-      float* logits = logits_.atLeast(config_.vocab);
-      model_.head(last.data(), 1, normed.data(), logits);
-      const double total = ops.logSumExp(logits, config_.vocab, inverse);  // of the full softmax, before any mask
-      if (constraint) constraint->mask(logits, config_.vocab, g.sampling.temperature <= 0);
-      const int token = sample(logits, config_.vocab, g.sampling, random);
-      const float logprob = static_cast<float>(static_cast<double>(logits[token]) * inverse - total);
-      result.tokens.push_back(token);
-      result.logprobs.push_back(logprob);
-      ids.push_back(token);
-      if (g.onToken) g.onToken(token, logprob);
-      if (std::find(g.stopIds.begin(), g.stopIds.end(), token) != g.stopIds.end()) {
-        result.finish = Finish::Stop;
-        break;
-      }
-      if (std::find(config_.eosIds.begin(), config_.eosIds.end(), token) != config_.eosIds.end()) {
-        result.finish = Finish::Eos;
-        break;
-      }
-      if (longestStop > 0 && token < static_cast<int>(vocabulary_.size())) {
-        tail += vocabulary_[token];
-        const bool hit = std::any_of(g.stop.begin(), g.stop.end(), [&](const std::string& stop) { return !stop.empty() && tail.find(stop) != std::string::npos; });
-        if (hit) {
-          result.finish = Finish::Stop;
-          break;
-        }
-        if (tail.size() >= longestStop) tail.erase(0, tail.size() - longestStop + 1);
-      }
-      if (constraint) {
-        constraint->advance(token);
-        if (constraint->finished()) {
-          result.finish = Finish::Stop;
-          break;
-        }
-      }
-      if (static_cast<int>(ids.size()) >= config_.maxPositions) break;
-      if (job.cancelled) throw Cancelled();
-      scheduler_.yield(job.priority);
-    }
-  } catch (const Cancelled&) {
-    result.finish = Finish::Cancelled;
-  }
-  // The last sampled token was never fed: the sequence holds one token less than `ids`.
-  cache_.insert(key, ids, sequence.length, sequence);
-  noteCache();
-  return result;
-}
-
 ScoreResult Engine::score(const ScoreRequest& s, Job& job) {
   checkTokens(s.ids);
   if (!(s.temperature > 0) || !std::isfinite(s.temperature)) throw Failure("BAD_ARGUMENT", "A scoring temperature must be above 0: correct the request.");
@@ -284,7 +203,7 @@ ScoreResult Engine::score(const ScoreRequest& s, Job& job) {
   const bool cached = !weights_.byteActivations;
   if (cached) cache_.match(key, s.ids, firstRow, sequence);
   Floats gathered = allocateFloats(count * h);
-  prefill(s.ids, lastRow + 1, sequence, s.adapter, Use::Score, job, [&](int row, const float* hidden) {
+  prefill(s.ids, lastRow + 1, sequence, s.adapter, job, [&](int row, const float* hidden) {
     for (const int i : wanted[row]) std::memcpy(gathered.get() + i * h, hidden, h * sizeof(float));
   });
   if (cached) cache_.insert(key, s.ids, sequence.length, sequence);

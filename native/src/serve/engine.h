@@ -8,7 +8,7 @@
 
 #include "model/device.h"
 #include "model/transformer.h"
-#include "serve/constraint.h"
+#include "serve/generation.h"
 #include "serve/prefix_cache.h"
 #include "serve/sampler.h"
 #include "serve/scheduler.h"
@@ -31,24 +31,8 @@ struct LoadOptions {
   DeviceOptions device;
 };
 
-enum class Finish { Stop, Eos, Length, Cancelled };
-
-struct GenerateRequest {
-  std::vector<int32_t> prompt, stopIds;
-  std::vector<std::string> stop;
-  int maxTokens = 0, adapter = 0;
-  Sampling sampling;
-  std::string schema;  // JSON Schema that the text is to satisfy; empty = free
-  float logprobTemperature = 1;
-  uint64_t seed = 0;
-  std::function<void(int32_t, float)> onToken;  // may be empty
-};
-struct GenerateResult {
-  std::vector<int32_t> tokens;
-  std::vector<float> logprobs;
-  Finish finish = Finish::Length;
-  int cachedTokens = 0;
-};
+/// Prefill chunk: the longest a request of higher priority waits, and 1 % slower than no chunks.
+constexpr int kChunk = 256;
 
 struct ScoreRequest {
   std::vector<int32_t> ids, positions, candidates;
@@ -79,7 +63,13 @@ class Engine {
 
   /// @param special  ids that are no text: never part of a constrained response
   void setVocabulary(std::vector<std::string> tokens, const std::vector<int32_t>& special);
-  GenerateResult generate(const GenerateRequest& request, Job& job);
+  /// Serves the job's generation and every other that may join, until none is left (batch.cpp).
+  void serve(const std::shared_ptr<Job>& job);
+  /// Passes of decoding, their rows, and tokens that prompt lookup proposed and got right.
+  struct Counters {
+    uint64_t passes, rows, drafted, accepted;
+  };
+  Counters counters() const { return {passes_.load(), passRows_.load(), drafted_.load(), accepted_.load()}; }
   ScoreResult score(const ScoreRequest& request, Job& job);
   ForwardBackwardResult forwardBackward(int adapter, std::vector<TrainSequence>& sequences, const LossSettings& settings, Job& job);
   double optimStep(int adapter, const AdamWSettings& settings);
@@ -94,6 +84,11 @@ class Engine {
   void deleteAdapter(int handle);
 
  private:
+  void begin(Generation& generation);
+  void prefillChunk(Generation& generation, Job& job);
+  void decodeStep(const std::vector<Generation*>& running);
+  void finish(Generation& generation, Job& job);
+  void serveOnDevice(const std::shared_ptr<Job>& job);
   std::unique_ptr<Constraint> constraintOf(const GenerateRequest& request);
   GenerateResult generateOnDevice(const GenerateRequest& request, Constraint* constraint, Job& job);
   Adapter& known(int handle);
@@ -101,8 +96,7 @@ class Engine {
   Adapter* adapterOrBase(int handle) { return handle == 0 ? nullptr : &known(handle); }
   void checkTokens(const std::vector<int32_t>& ids) const;
   /// Tokens [sequence.length, end) in chunks; hidden rows wanted go through `keep(row, pointer)`.
-  enum class Use { Serve, Score };  // decides what int8 weights are multiplied with
-  void prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int adapter, Use use, Job& job, const std::function<void(int, const float*)>& keep);
+  void prefill(const std::vector<int32_t>& ids, int end, KvSequence& sequence, int adapter, Job& job, const std::function<void(int, const float*)>& keep);
   void noteCache();
 
   ModelConfig config_;
@@ -117,6 +111,7 @@ class Engine {
   std::vector<std::string> vocabulary_;
   SchemaCache schemas_;
   Scratch hidden_, normed_, logits_;
+  std::atomic<uint64_t> passes_{0}, passRows_{0}, drafted_{0}, accepted_{0};
   std::atomic<size_t> cacheTokens_{0}, cacheBytes_{0};
   Job* current_ = nullptr;
   Scheduler scheduler_;  // last: its thread ends before anything it uses goes away

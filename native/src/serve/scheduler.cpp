@@ -37,10 +37,10 @@ bool Scheduler::blocked(std::list<std::shared_ptr<Job>>::iterator job) {
   return false;
 }
 
-std::shared_ptr<Job> Scheduler::pick(int64_t above) {
+std::shared_ptr<Job> Scheduler::pick(int64_t above, int64_t joinAbove) {
   auto best = jobs_.end();
   for (auto it = jobs_.begin(); it != jobs_.end(); ++it) {
-    if ((*it)->running || (*it)->priority <= above) continue;
+    if ((*it)->running || (*it)->priority <= ((*it)->generation ? joinAbove : above)) continue;
     if (best != jobs_.end() && (*it)->priority <= (*best)->priority) continue;
     if (!blocked(it)) best = it;
   }
@@ -52,21 +52,27 @@ std::shared_ptr<Job> Scheduler::pick(int64_t above) {
 
 void Scheduler::execute(const std::shared_ptr<Job>& job) {
   job->run(*job);
+  if (!job->generation) done(job);
+}
+
+void Scheduler::done(const std::shared_ptr<Job>& job) {
   std::lock_guard<std::mutex> lock(mutex_);
   jobs_.remove(job);
 }
 
 void Scheduler::yield(int64_t priority) {
-  while (waiting_.load(std::memory_order_acquire) > 0) {
-    std::shared_ptr<Job> job;
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (closing_) return;
-      job = pick(priority);
-    }
-    if (!job) return;
+  const int64_t below = floor_;
+  while (const std::shared_ptr<Job> job = next(priority, priority)) {
+    floor_ = priority;
     execute(job);
+    floor_ = below;
   }
+}
+
+std::shared_ptr<Job> Scheduler::next(int64_t top, int64_t floor) {
+  if (waiting_.load(std::memory_order_acquire) == 0) return nullptr;
+  std::lock_guard<std::mutex> lock(mutex_);
+  return closing_ ? nullptr : pick(top, floor);
 }
 
 void Scheduler::loop() {
@@ -75,7 +81,7 @@ void Scheduler::loop() {
     std::shared_ptr<Job> job;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return closing_ || (job = pick(INT64_MIN)) != nullptr; });
+      wake_.wait(lock, [&] { return closing_ || (job = pick(INT64_MIN, INT64_MIN)) != nullptr; });
       if (!job) break;
     }
     execute(job);

@@ -20,6 +20,8 @@ namespace hindsight {
 
 enum class Access { Read, Gradient, Write };
 
+struct Generation;
+
 struct Job {
   int64_t priority = 0;
   int adapter = 0;
@@ -28,6 +30,8 @@ struct Job {
   std::function<void()> abandon;      // instead of run, when the model closes first
   std::atomic<bool> cancelled{false};
   bool running = false;
+  /// A request that may join the batch of another; its job ends when the batch is done with it.
+  std::shared_ptr<Generation> generation;
 };
 
 class Scheduler {
@@ -39,6 +43,13 @@ class Scheduler {
   bool submit(std::shared_ptr<Job> job);
   /// Runs waiting jobs above this priority. Compute thread only.
   void yield(int64_t priority);
+  /// The priority of the job that waits below the running one.
+  int64_t floor() const { return floor_; }
+  /// For a batch: the best waiting job above `top`, or, where it may join, above `floor`; null if none.
+  std::shared_ptr<Job> next(int64_t top, int64_t floor);
+  void execute(const std::shared_ptr<Job>& job);
+  /// A generation has ended: what it held up may run.
+  void done(const std::shared_ptr<Job>& job);
   /// Cancels everything, returns at once; the thread ends soon after.
   void close();
   void join();
@@ -47,15 +58,15 @@ class Scheduler {
 
  private:
   void loop();
-  std::shared_ptr<Job> pick(int64_t above);
+  std::shared_ptr<Job> pick(int64_t above, int64_t joinAbove);
   bool blocked(std::list<std::shared_ptr<Job>>::iterator job);
-  void execute(const std::shared_ptr<Job>& job);
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::list<std::shared_ptr<Job>> jobs_;  // waiting and running, in order of arrival
   std::atomic<size_t> waiting_{0};
   std::atomic<bool> closing_{false};
+  int64_t floor_ = INT64_MIN;  // compute thread only
   std::thread thread_;
 };
 

@@ -52,6 +52,19 @@ struct Rows {
   long stride() const { return ld ? ld : cols; }
 };
 
+/// LoRA of the rows [first, first + rows) of a few-row product; lora[i] belongs to linear i, or null.
+struct FewSegment {
+  int first = 0, rows = 0;
+  const PackedGroup* group = nullptr;  // null: no adapter
+  const PackedLora* lora[3] = {};
+  int rank = 0;
+};
+struct FewLinear {
+  const PackedWeight* w;
+  float* y;
+  const float* residual;
+};
+
 class Math {
  public:
   Math(const Ops& ops, int threads) : ops_(ops), pool_(threads), scratch_(threads) {}
@@ -65,6 +78,9 @@ class Math {
   /// y = residual + x W^T + bias + inner B^T, with inner = the rows x A^T of this linear.
   void linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
               const float* residual);
+  /// Up to three linears of the same few rows (at most kFewRows) in one parallel pass over their
+  /// weights, each row with the LoRA of its segment (few.cpp). The segments cover all rows.
+  void few(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
   /// fp32 only: dx (+)= dy W, rows of dx lddx apart.
   void linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add);
   /// bf16 and int8: dx (+)= sum of dy[i] W[i] + dxa aTransposed^T.
@@ -100,12 +116,15 @@ class Math {
   void toBytes(Rows& x);
   void narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
                     const float* residual);
+  void fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
+  void toWords(Rows& x);
   void reserve(size_t count);  // grows every worker's scratch before a loop
 
   const Ops& ops_;
   Pool pool_;
   std::vector<Scratch> scratch_;
   static constexpr int kHalfSlots = 5;
+  Scratch fewInner_, fewHalf_;
   Scratch slots_[2], halves_[kHalfSlots], bytes_, byteScale_, line_;
   bool byteActivations_ = true;
 };

@@ -76,13 +76,19 @@ struct NarrowDxArgs {
   bool add = false;
 };
 
+struct FewArgs;
+
 struct NarrowOps {
   /// fp32 -> bf16, nearest even.
   void (*toBf16)(const float* x, size_t n, uint16_t* out);
   /// One row to bytes around 128; @returns its scale.
   float (*toBytes)(const float* x, int k, uint8_t* out);
+  /// One row to 16 bits as high and low bytes around 128; @returns the scale of the low ones.
+  float (*toWords)(const float* x, int k, uint8_t* high, uint8_t* low);
   /// Rows [r0,r1) x the panel p; at most kNarrowSpan rows. scratch: narrowScratch() floats.
   void (*linear)(const NarrowArgs&, int r0, int r1, int p, float* scratch);
+  /// All of a few rows x the panel p (few.h). scratch: narrowScratch() floats.
+  void (*few)(const FewArgs&, int p, float* scratch);
   /// Rows [r0,r1) x the 64 inputs of panel p.
   void (*dx)(const NarrowDxArgs&, int r0, int r1, int p, float* scratch);
   /// As in Ops, with bf16 products and, in the forward pass, bf16 pages (attention.inl).

@@ -3,11 +3,12 @@
 // NARROW_TRANSPOSE) or itself defines
 //   bf16Tile(rows, t), int8Tile(rows, t)   C[rows][64] (+)= A B over `groups` lanes of 2 (4) inputs
 //   transposePairs                         and spin(), which measures the processor's peak
-#include "kernels/cpu/narrow.h"
+#include "kernels/cpu/few.h"
 
 namespace {
 
 using hindsight::Dtype;
+using hindsight::FewArgs;
 using hindsight::kNarrowK;
 using hindsight::kNarrowPanel;
 using hindsight::kNarrowRows;
@@ -293,6 +294,8 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
   }
 }
 
+#include "kernels/cpu/few.inl"
+
 // ---- dX = dY W -------------------------------------------------------------------------------
 
 void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float* scratch) {
@@ -374,6 +377,6 @@ double spin(Dtype dtype, long steps) {
   return spinFloats(steps);
 }
 
-constexpr NarrowOps narrowTable() { return NarrowOps{toBf16, toBytes, narrowLinear, narrowDx, halfAttention, halfAttentionBackward, spin}; }
+constexpr NarrowOps narrowTable() { return NarrowOps{toBf16, toBytes, toWords, narrowLinear, few, narrowDx, halfAttention, halfAttentionBackward, spin}; }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/cpu/few.h"
 #include "kernels/cpu/ops.h"
 
 namespace hindsight {
@@ -283,6 +284,41 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p, float*) {
     }
 }
 
+float toWords(const float* x, int k, uint8_t* high, uint8_t* low) {
+  float top = 0;
+  for (int i = 0; i < k; ++i) top = std::fabs(x[i]) > top ? std::fabs(x[i]) : top;
+  const float inverse = top > 0 ? 32512.0f / top : 0.0f;
+  for (int i = 0; i < padded4(k); ++i) {
+    const int n = i < k ? static_cast<int>(std::nearbyint(x[i] * inverse)) : 0, h = (n + 128) >> 8;
+    high[i] = static_cast<uint8_t>(h + 128);
+    low[i] = static_cast<uint8_t>(n - h * 256 + 128);
+  }
+  return top / 32512.0f;
+}
+
+void few(const FewArgs& g, int p, float*) {
+  const int k4 = padded4(g.k);
+  for (int r = 0; r < g.m; ++r)
+    for (int n = p * kNarrowPanel; n < g.n && n < (p + 1) * kNarrowPanel; ++n) {
+      const auto input = [&](int i) {
+        if (!g.xBytes) return fromBf16(g.x[static_cast<size_t>(r) * k4 + i]);
+        const int high = g.xBytes[static_cast<size_t>(r) * k4 + i] - 128, low = g.xBytes[static_cast<size_t>(g.m + r) * k4 + i] - 128;
+        return (256 * high + low) * static_cast<double>(g.xScale[r]);
+      };
+      double sum = 0;
+      for (int i = 0; i < g.k; ++i) sum += input(i) * narrowWeight(g.w, g.wScale, n, g.k, i);
+      if (g.wScale) sum *= g.wScale[n];
+      for (int s = 0; s < g.segments; ++s) {
+        const FewLora& lora = g.lora[s];
+        if (r < lora.first || r >= lora.first + lora.rows) continue;
+        for (int i = 0; i < lora.k; ++i) sum += fromBf16(lora.inner[(r - lora.first) * lora.ld + i]) * narrowWeight(lora.b, false, n, lora.k, i);
+      }
+      if (g.bias) sum += g.bias[n];
+      const size_t at = static_cast<size_t>(r) * g.n + n;
+      g.y[at] = static_cast<float>(sum + (g.residual ? g.residual[at] : 0.0));
+    }
+}
+
 void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float*) {
   for (int r = r0; r < r1; ++r)
     for (int i = p * kNarrowPanel; i < g.k && i < (p + 1) * kNarrowPanel; ++i) {
@@ -299,7 +335,7 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float*) {
 }  // namespace
 
 const Ops* referenceOps() {
-  static constexpr NarrowOps narrow{toBf16, toBytes, narrowLinear, narrowDx, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
+  static constexpr NarrowOps narrow{toBf16, toBytes, toWords, narrowLinear, few, narrowDx, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
   static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, linearDx,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};

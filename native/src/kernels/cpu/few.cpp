@@ -1,0 +1,137 @@
+// Few-row products over the pool: shapes and method in few.h.
+#include "kernels/cpu/few.h"
+
+#include "kernels/cpu/math.h"
+
+namespace hindsight {
+namespace {
+
+/// Bytes of weights below which a second thread gains less than it may lose: a worker that has lost
+/// its core to another program holds up the token for milliseconds.
+constexpr double kParallelBytes = 1e6;
+
+}  // namespace
+
+void Math::toWords(Rows& x) {
+  const size_t width = padded4(x.cols);
+  auto* out = reinterpret_cast<uint8_t*>(bytes_.atLeast(2 * x.rows * width / 4));
+  float* scale = byteScale_.atLeast(x.rows);
+  for (int r = 0; r < x.rows; ++r)
+    scale[r] = ops_.narrow->toWords(x.data + static_cast<size_t>(r) * x.stride(), x.cols, out + r * width, out + (x.rows + r) * width);
+  x.bytes = out;
+  x.byteScale = scale;
+}
+
+/// fp32: rows of one adapter at a time, through the products that prompts take.
+void Math::fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount) {
+  for (int s = 0; s < segmentCount; ++s) {
+    const FewSegment& segment = segments[s];
+    Rows part{x.data + static_cast<size_t>(segment.first) * x.stride(), segment.rows, x.cols};
+    part.ld = x.ld;
+    float* inner = nullptr;
+    if (segment.group) {
+      inner = fewInner_.atLeast(static_cast<size_t>(segment.rows) * segment.group->width);
+      linear(part, segment.group->a, nullptr, nullptr, inner, nullptr);
+    }
+    for (int i = 0; i < count; ++i) {
+      const size_t at = static_cast<size_t>(segment.first) * linears[i].w->n;
+      const PackedLora* lora = segment.group ? segment.lora[i] : nullptr;
+      Rows low;
+      if (lora) {
+        low.data = inner + lora->offset;
+        low.rows = segment.rows;
+        low.cols = segment.rank;
+        low.ld = segment.group->width;
+      }
+      linear(part, *linears[i].w, lora ? &low : nullptr, lora ? &lora->b : nullptr, linears[i].y + at, linears[i].residual ? linears[i].residual + at : nullptr);
+    }
+  }
+}
+
+void Math::few(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount) {
+  if (linears[0].w->dtype == Dtype::Fp32) return fewPlain(x, linears, count, segments, segmentCount);
+  const NarrowOps& ops = *ops_.narrow;
+  const size_t scratch = narrowScratch(), width = padded4(x.cols);
+  reserve(scratch);
+  toHalf(x, 0);
+
+  // x A^T of every segment, then to bf16.
+  size_t inner = 0;
+  int pieces = 0;
+  std::vector<size_t> at(segmentCount, 0);
+  std::vector<std::pair<int, int>> panels;  // of a segment
+  for (int s = 0; s < segmentCount; ++s) {
+    if (!segments[s].group) continue;
+    at[s] = inner;
+    inner += static_cast<size_t>(segments[s].rows) * segments[s].group->width;
+    for (size_t p = 0; p < narrowPanels(segments[s].group->width); ++p) panels.emplace_back(s, static_cast<int>(p));
+    ++pieces;
+  }
+  float* innerRows = fewInner_.atLeast(inner);
+  auto* innerHalf = reinterpret_cast<uint16_t*>(fewHalf_.atLeast(inner / 2 + 1));
+  const auto innerPanel = [&](int i, int worker) {
+    const FewSegment& segment = segments[panels[i].first];
+    FewArgs g;
+    g.m = segment.rows;
+    g.n = segment.group->width;
+    g.k = x.cols;
+    g.x = x.half + segment.first * width;
+    g.w = segment.group->a.data.get();
+    g.y = innerRows + at[panels[i].first];
+    ops.few(g, panels[i].second, scratch_[worker].atLeast(scratch));
+  };
+  if (pieces > 1) pool_.run(static_cast<int>(panels.size()), innerPanel);
+  else for (int i = 0; i < static_cast<int>(panels.size()); ++i) innerPanel(i, 0);
+  if (inner) ops.toBf16(innerRows, inner, innerHalf);
+
+  bool words = false;
+  for (int i = 0; i < count; ++i) words = words || (linears[i].w->dtype == Dtype::Int8 && byteActivations_);
+  if (words) toWords(x);
+  FewArgs args[3];
+  FewLora lora[3][kFewRows];
+  int first[4] = {0, 0, 0, 0};  // panels before each linear
+  double bytes = 0;
+  for (int i = 0; i < count; ++i) {
+    const PackedWeight& w = *linears[i].w;
+    FewArgs& g = args[i];
+    g.m = x.rows;
+    g.n = w.n;
+    g.k = w.k;
+    if (w.dtype == Dtype::Int8 && byteActivations_) {
+      g.xBytes = x.bytes;
+      g.xScale = x.byteScale;
+    } else {
+      g.x = x.half;
+    }
+    g.w = w.data.get();
+    g.wScale = w.scale.get();
+    g.wOffset = w.offset.data();
+    g.bias = w.bias.get();
+    g.residual = linears[i].residual;
+    g.y = linears[i].y;
+    g.segments = segmentCount;
+    g.lora = lora[i];
+    for (int s = 0; s < segmentCount; ++s) {
+      const FewSegment& segment = segments[s];
+      lora[i][s] = FewLora{};
+      if (!segment.group || !segment.lora[i]) continue;
+      lora[i][s] = {segment.first, segment.rows, segment.rank, innerHalf + at[s] + segment.lora[i]->offset, segment.group->width, reinterpret_cast<const uint16_t*>(segment.lora[i]->b.data.get())};
+    }
+    first[i + 1] = first[i] + static_cast<int>(narrowPanels(w.n));
+    bytes += static_cast<double>(w.n) * w.k * (w.dtype == Dtype::Int8 ? 1 : 2);
+  }
+  const int total = first[count];
+  const auto run = [&](int from, int to, int worker) {
+    float* own = scratch_[worker].atLeast(scratch);
+    for (int p = from, i = 0; p < to; ++p) {
+      while (p >= first[i + 1]) ++i;
+      ops.few(args[i], p - first[i], own);
+    }
+  };
+  if (threads() == 1 || bytes < kParallelBytes) return run(0, total, 0);
+  // Long runs of weights for the prefetcher, but pieces enough that both end together.
+  const int grain = total / (12 * threads()) > 1 ? total / (12 * threads()) : 1;
+  ranges(total, grain, run);
+}
+
+}  // namespace hindsight

@@ -1,0 +1,70 @@
+// The products of few.h, on the tiles of narrow.inl; included there.
+
+/// One row to 16 bits, split into bytes around 128; @returns the scale of the low byte.
+float toWords(const float* x, int k, uint8_t* high, uint8_t* low) {
+  float top = 0;
+  for (int i = 0; i < k; ++i) top = __builtin_fabsf(x[i]) > top ? __builtin_fabsf(x[i]) : top;
+  const float inverse = top > 0 ? 32512.0f / top : 0.0f;
+  constexpr float magic = 12582912.0f;  // 1.5 * 2^23 rounds to an integer
+  for (int i = 0; i < k; ++i) {
+    const float shifted = x[i] * inverse + magic;
+    const int n = lane(&shifted) - 0x4b400000, h = (n + 128) >> 8;
+    high[i] = static_cast<uint8_t>(h + 128);
+    low[i] = static_cast<uint8_t>(n - (h << 8) + 128);
+  }
+  for (int i = k; i < padded4(k); ++i) high[i] = low[i] = 128;
+  return top / 32512.0f;
+}
+
+/// All rows x the panel p. scratch: narrowScratch() floats.
+void few(const FewArgs& g, int p, float* scratch) {
+  const int n0 = p * kNarrowPanel, k = padded4(g.k);
+  const int cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
+  const bool bytes = g.xBytes != nullptr, widen = g.wScale && !bytes;
+  const int rows = bytes ? 2 * g.m : g.m, blocks = blockCount(rows, kNarrowRows);
+  auto* wide = reinterpret_cast<uint16_t*>(scratch + static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel);
+  const int step = blocks == 1 && !widen ? k : kNarrowK;
+  for (int k0 = 0; k0 < k; k0 += step) {
+    const int length = k - k0 < step ? k - k0 : step;
+    const size_t at = static_cast<size_t>(n0) * k + static_cast<size_t>(k0) * kNarrowPanel;
+    const uint16_t* pairs = static_cast<const uint16_t*>(g.w) + at;
+    if (widen) {
+      widenBytes(static_cast<const int8_t*>(g.w) + at, length / 4, wide);
+      pairs = wide;
+    }
+    for (int i = 0; i < blocks; ++i) {
+      const int first = blockStart(rows, blocks, i), count = blockStart(rows, blocks, i + 1) - first;
+      float* c = scratch + static_cast<size_t>(first) * kNarrowPanel;
+      if (bytes) int8Tile(count, {g.xBytes + static_cast<size_t>(first) * k + k0, k, static_cast<const int8_t*>(g.w) + at, length / 4, reinterpret_cast<int32_t*>(c), strips, k0 > 0});
+      else bf16Tile(count, {g.x + static_cast<size_t>(first) * k + k0, pairs, k, length / 2, g.x, pairs, 0, 0, c, strips, k0 > 0});
+    }
+  }
+  if (bytes)
+    for (int r = 0; r < g.m; ++r)
+      for (int i = 0; i < kNarrowPanel; i += kWidth) {
+        float *high = scratch + r * kNarrowPanel + i, *low = scratch + (g.m + r) * kNarrowPanel + i;
+        const VecI offset = loadInts(g.wOffset + n0 + i);
+        const Vec sum = __builtin_convertvector(loadInts(high) - offset, Vec) * 256.0f + __builtin_convertvector(loadInts(low) - offset, Vec);
+        store(high, sum * (g.xScale[r] * load(g.wScale + n0 + i)));
+      }
+  else if (widen)
+    for (int j = 0; j < g.m * kNarrowPanel; j += kWidth) store(scratch + j, load(scratch + j) * load(g.wScale + n0 + j % kNarrowPanel));
+  for (int s = 0; s < g.segments; ++s) {
+    const hindsight::FewLora& lora = g.lora[s];
+    if (!lora.k) continue;
+    const uint16_t* b = lora.b + static_cast<size_t>(n0) * padded4(lora.k);
+    const int parts = blockCount(lora.rows, kNarrowRows);
+    for (int i = 0; i < parts; ++i) {
+      const int first = blockStart(lora.rows, parts, i), count = blockStart(lora.rows, parts, i + 1) - first;
+      const uint16_t* a = lora.inner + first * lora.ld;
+      bf16Tile(count, {a, b, lora.ld, padded4(lora.k) / 2, a, b, 0, 0, scratch + static_cast<size_t>(lora.first + first) * kNarrowPanel, strips, true});
+    }
+  }
+  NarrowArgs out;
+  out.n = g.n;
+  out.bias = g.bias;
+  out.residual = g.residual;
+  out.y = g.y;
+  out.ldy = g.n;
+  finish<false>(out, 0, g.m, n0, scratch);
+}
