@@ -95,6 +95,8 @@ export interface GenerateRequest {
   adapter?: number;
   /** Larger is served first. */
   priority?: number;
+  /** Prompt lookup, which changes the time of a response and not its text; default true. */
+  speculate?: boolean;
 }
 
 export type FinishReason = 'stop' | 'eos' | 'length' | 'cancelled';
@@ -106,6 +108,22 @@ export interface GenerateResult {
   finishReason: FinishReason;
   /** Prompt tokens whose keys and values came from the prefix cache. */
   cachedTokens: number;
+  /** Tokens that prompt lookup proposed, and those that were right: each saved a pass. */
+  draftedTokens: number;
+  acceptedTokens: number;
+}
+
+/** Counts since the model was loaded, and what it holds. */
+export interface NativeMetrics {
+  cacheTokens: number;
+  cacheBytes: number;
+  queued: number;
+  peakRssBytes: number;
+  /** Passes over the weights that made tokens, and the rows in them: requests of a batch and drafts. */
+  decodePasses: number;
+  decodeRows: number;
+  draftedTokens: number;
+  acceptedTokens: number;
 }
 
 export interface ScoreRequest {
@@ -242,7 +260,7 @@ export interface NativeModel {
 
   /** Drops every cached prefix. Cold and warm give the same logits, bit for bit. */
   clearCache(): Promise<void>;
-  metrics(): { cacheTokens: number; cacheBytes: number; queued: number; peakRssBytes: number };
+  metrics(): NativeMetrics;
   close(): void;
 }
 
@@ -316,7 +334,7 @@ interface Addon {
   zeroGradients(handle: object, adapter: number): Promise<void>;
   optimStep(handle: object, adapter: number, settings: AdamW): Promise<{ gradNorm: number; step: number }>;
   clearCache(handle: object): Promise<void>;
-  metrics(handle: object): { cacheTokens: number; cacheBytes: number; queued: number; peakRssBytes: number };
+  metrics(handle: object): NativeMetrics;
   close(handle: object): void;
 }
 
@@ -388,7 +406,7 @@ class AddonModel implements NativeModel {
   async clearCache(): Promise<void> {
     return this.#addon.clearCache(this.#handle);
   }
-  metrics(): { cacheTokens: number; cacheBytes: number; queued: number; peakRssBytes: number } {
+  metrics(): NativeMetrics {
     return this.#addon.metrics(this.#handle);
   }
   close(): void {
