@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cpu/arena.h"
+#include "kernels/cpu/few.h"
 #include "kernels/cpu/math.h"
 #include "serve/random.h"
 
@@ -184,6 +185,36 @@ void Bench::narrow() {
         for (size_t p = 0; p < narrowPanels(n); ++p) (side ? plain_ : fast_).narrow->linear(g, 0, m, static_cast<int>(p), scratch.get());
       }
       compare(dtype == Dtype::Bf16 ? "bf16" : byteRows ? "int8" : "int8 x bf16", dims({m, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(m) * n);
+    }
+    // Few rows: two adapters' rows and one without, bytes as words of 16 bits.
+    std::vector<uint8_t> words(2 * static_cast<size_t>(m) * padded4(k) + kSlack);
+    std::vector<float> wordScale(m);
+    for (int i = 0; i < m; ++i)
+      wordScale[i] = fast_.narrow->toWords(x.get() + static_cast<size_t>(i) * k, k, words.data() + static_cast<size_t>(i) * padded4(k), words.data() + static_cast<size_t>(m + i) * padded4(k));
+    for (const bool wordRows : {false, true}) {
+      if (wordRows && dtype == Dtype::Bf16) continue;
+      Floats few[2] = {allocateFloats(static_cast<size_t>(m) * n), allocateFloats(static_cast<size_t>(m) * n)};
+      const int half = m / 2;
+      const FewLora lora[2] = {{0, half, half ? r : 0, x2h.data(), padded4(r), reinterpret_cast<const uint16_t*>(pb.data.get())}, {half, m - half, 0, nullptr, 0, nullptr}};
+      for (int side = 0; side < 2; ++side) {
+        FewArgs g;
+        g.m = m;
+        g.n = n;
+        g.k = k;
+        g.x = wordRows ? nullptr : xh.data();
+        g.xBytes = wordRows ? words.data() : nullptr;
+        g.xScale = wordScale.data();
+        g.w = pw.data.get();
+        g.wScale = pw.scale.get();
+        g.wOffset = pw.offset.data();
+        g.bias = pw.bias.get();
+        g.residual = residual.get();
+        g.y = few[side].get();
+        g.segments = 2;
+        g.lora = lora;
+        for (size_t p = 0; p < narrowPanels(n); ++p) (side ? plain_ : fast_).narrow->few(g, static_cast<int>(p), scratch.get());
+      }
+      compare(wordRows ? "few int8 x 16 bit" : dtype == Dtype::Bf16 ? "few bf16" : "few int8 x bf16", dims({m, n, k, r}), few[0].get(), few[1].get(), static_cast<size_t>(m) * n);
     }
     const Floats start = fill(static_cast<size_t>(m) * k);
     Floats out[2] = {copy(start, static_cast<size_t>(m) * k), copy(start, static_cast<size_t>(m) * k)};

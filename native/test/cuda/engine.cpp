@@ -306,7 +306,14 @@ class Fixture {
     g.adapter = handle_;
     g.seed = 5;
     g.sampling.temperature = temperature;
-    return engine_->generate(g, job_);
+    auto job = std::make_shared<Job>();
+    job->adapter = handle_;
+    job->generation = std::make_shared<Generation>(g);
+    GenerateResult made;
+    job->generation->resolve = [&](GenerateResult& result) { made = std::move(result); };
+    job->generation->reject = [](std::exception_ptr error) { std::rethrow_exception(error); };
+    engine_->serve(job);
+    return made;
   }
   /// Decode agrees with scoring, a warm cache with a cold one, and a seed with itself.
   void generation() {

@@ -1,11 +1,21 @@
 #include "kernels/cpu/pool.h"
 
+#include <chrono>
+
 #include "kernels/cpu/thread.h"
 
 namespace hindsight {
 namespace {
 
 constexpr int kSpins = 4000;
+
+/// A wait at the end of a loop that no chunk of it explains: the worker was not running.
+constexpr double kLateChunks = 3, kLateSeconds = 300e-6;
+constexpr double kFirstRest = 0.02, kLastRest = 1.0;
+/// Seconds without a late worker after which the next rest is short again.
+constexpr double kCalm = 0.5;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -15,7 +25,7 @@ inline void pause() {
 
 }  // namespace
 
-Pool::Pool(int threads) {
+Pool::Pool(int threads) : active_(threads) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -40,14 +50,26 @@ bool Pool::claim(uint64_t epoch, int& index) {
   }
 }
 
-void Pool::drain(uint64_t epoch, int worker) {
-  int index = 0;
+int Pool::drain(uint64_t epoch, int worker) {
+  int index = 0, count = 0;
   while (claim(epoch, index)) {
+    ++count;
     (*body_.load(std::memory_order_relaxed))(index, worker);
     if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1 && worker != 0) {
       std::lock_guard<std::mutex> lock(mutex_);
       finished_.notify_one();
     }
+  }
+  return count;
+}
+
+void Pool::follow(double chunkSeconds, double waitSeconds) {
+  const double at = now();
+  if (waitSeconds > kLateSeconds && waitSeconds > kLateChunks * chunkSeconds) {
+    rest_ = at - lastLate_ > kCalm + rest_ ? kFirstRest : rest_ * 2 < kLastRest ? rest_ * 2 : kLastRest;
+    lastLate_ = at;
+    restUntil_ = at + rest_;
+    if (active() > 1) active_.store(active() - 1, std::memory_order_relaxed);
   }
 }
 
@@ -70,12 +92,16 @@ void Pool::work(int worker) {
     }
     if (stop_) return;
     done = epoch;
-    drain(epoch, worker);
+    if (worker < active()) drain(epoch, worker);
   }
 }
 
 void Pool::run(int count, const std::function<void(int, int)>& body) {
-  if (workers_.empty() || count <= 1) {
+  if (active() < threads() && now() >= restUntil_) {
+    active_.store(active() + 1, std::memory_order_relaxed);
+    restUntil_ = now() + kFirstRest;
+  }
+  if (active() == 1 || count <= 1) {
     for (int i = 0; i < count; ++i) body(i, 0);
     return;
   }
@@ -87,12 +113,15 @@ void Pool::run(int count, const std::function<void(int, int)>& body) {
     std::lock_guard<std::mutex> lock(mutex_);
     wake_.notify_all();
   }
-  drain(epoch_, 0);
+  const double start = now();
+  const int own = drain(epoch_, 0);
+  const double end = now();
   for (int spin = 0; spin < kSpins && left_.load(std::memory_order_acquire) > 0; ++spin) pause();
   if (left_.load(std::memory_order_acquire) > 0) {
     std::unique_lock<std::mutex> lock(mutex_);
     finished_.wait(lock, [&] { return left_.load(std::memory_order_acquire) == 0; });
   }
+  follow(own ? (end - start) / own : 0, now() - end);
 }
 
 }  // namespace hindsight

@@ -1,5 +1,9 @@
 // A small thread pool for one caller: parallel loops with dynamic chunks. Workers spin briefly for
 // the next loop and then park, because on a busy machine a spinning barrier costs more than it saves.
+//
+// The thread count follows the cores that are free: a worker that has lost its core to another
+// program holds a chunk back for milliseconds. The caller notices by the wait at a loop's end and
+// goes on with one thread less, for a rest that doubles while the machine stays busy.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -19,6 +23,8 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  /// Threads that take part now.
+  int active() const { return active_.load(std::memory_order_relaxed); }
   /// Runs body(i, worker) for i in [0, count); worker is in [0, threads()). Returns when all ran.
   void run(int count, const std::function<void(int, int)>& body);
 
@@ -29,7 +35,8 @@ class Pool {
   static constexpr uint64_t kIndexMask = (uint64_t{1} << kIndexBits) - 1;
 
   void work(int worker);
-  void drain(uint64_t epoch, int worker);
+  int drain(uint64_t epoch, int worker);
+  void follow(double chunkSeconds, double waitSeconds);
   bool claim(uint64_t epoch, int& index);
 
   std::vector<std::thread> workers_;
@@ -38,6 +45,8 @@ class Pool {
   std::atomic<const std::function<void(int, int)>*> body_{nullptr};
   std::atomic<int> parked_{0};
   std::atomic<bool> stop_{false};
+  std::atomic<int> active_{1};
+  double restUntil_ = 0, rest_ = 0, lastLate_ = 0;  // seconds of the steady clock
   uint64_t epoch_ = 0;
   std::mutex mutex_;
   std::condition_variable wake_;
