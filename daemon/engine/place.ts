@@ -63,7 +63,7 @@ export interface Work {
   priority: number;
 }
 
-export type Metrics = ReturnType<NativeModel['metrics']>;
+export type Metrics = Pick<ReturnType<NativeModel['metrics']>, 'queued' | 'cacheTokens' | 'cacheBytes' | 'peakRssBytes'>;
 
 export interface EnginePlace {
   /** Changes when everything that was held is gone. */
@@ -109,7 +109,8 @@ export class OwnPlace implements EnginePlace {
   }
 
   metrics(): Metrics {
-    return this.loaded?.native.metrics() ?? { queued: 0, cacheTokens: 0, cacheBytes: 0, peakRssBytes: 0 };
+    const { queued, cacheTokens, cacheBytes, peakRssBytes } = this.loaded?.native.metrics() ?? { queued: 0, cacheTokens: 0, cacheBytes: 0, peakRssBytes: 0 };
+    return { queued, cacheTokens, cacheBytes, peakRssBytes };
   }
 
   run<T>(_work: Work, _signal: AbortSignal, task: () => Promise<T>): Promise<T> {
