@@ -35,8 +35,8 @@ void few(const FewArgs& g, int p, float* scratch) {
     for (int i = 0; i < blocks; ++i) {
       const int first = blockStart(rows, blocks, i), count = blockStart(rows, blocks, i + 1) - first;
       float* c = scratch + static_cast<size_t>(first) * kNarrowPanel;
-      if (bytes) int8Tile(count, {g.xBytes + static_cast<size_t>(first) * k + k0, k, static_cast<const int8_t*>(g.w) + at, length / 4, reinterpret_cast<int32_t*>(c), strips, k0 > 0});
-      else bf16Tile(count, {g.x + static_cast<size_t>(first) * k + k0, pairs, k, length / 2, g.x, pairs, 0, 0, c, strips, k0 > 0});
+      if (bytes) int8Tile(count, {g.xBytes + static_cast<size_t>(first) * k + k0, k, static_cast<const int8_t*>(g.w) + at, length / 4, reinterpret_cast<int32_t*>(c), k0 > 0, nullptr, nullptr, nullptr, {}, {}});
+      else bf16Tile(count, {{{g.x + static_cast<size_t>(first) * k + k0, k, pairs, length / 2}}, 1, c, strips, k0 > 0, 2 * kNarrowPanel, kNarrowPanel, {}, {}});
     }
   }
   if (bytes)
@@ -57,14 +57,11 @@ void few(const FewArgs& g, int p, float* scratch) {
     for (int i = 0; i < parts; ++i) {
       const int first = blockStart(lora.rows, parts, i), count = blockStart(lora.rows, parts, i + 1) - first;
       const uint16_t* a = lora.inner + first * lora.ld;
-      bf16Tile(count, {a, b, lora.ld, padded4(lora.k) / 2, a, b, 0, 0, scratch + static_cast<size_t>(lora.first + first) * kNarrowPanel, strips, true});
+      bf16Tile(count, {{{a, lora.ld, b, padded4(lora.k) / 2}}, 1, scratch + static_cast<size_t>(lora.first + first) * kNarrowPanel, strips, true, 2 * kNarrowPanel, kNarrowPanel, {}, {}});
     }
   }
-  NarrowArgs out;
-  out.n = g.n;
-  out.bias = g.bias;
-  out.residual = g.residual;
-  out.y = g.y;
-  out.ldy = g.n;
-  finish<false>(out, 0, g.m, n0, scratch);
+  const Finish out{g.y + n0, g.n, g.bias ? g.bias + n0 : nullptr, g.residual ? g.residual + n0 : nullptr};
+  if (cols < kNarrowPanel) return finishPart(out, scratch, g.m, cols);
+  for (int r = 0; r < g.m; ++r)
+    for (int i = 0; i < kNarrowPanel; i += kWidth) leave(out, nullptr, r, i, load(scratch + r * kNarrowPanel + i));
 }
