@@ -3,7 +3,7 @@
  * the tokenizer that the engine hands over: token ids travel, text and paths do not. Folders are sent
  * and fetched file by file.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import * as wire from '../../../protocol/engine.ts';
@@ -165,14 +165,19 @@ async function tokenizerOf(link: RemoteLink, { fingerprint }: wire.ModelInfo, ca
   const dir = join(cache, fingerprint);
   if (!existsSync(dir)) {
     const { files } = await link.insist(wire.modelFiles, {}, { deadline: 60 }, 'pure');
-    const temporary = `${dir}.${process.pid}.tmp`;
-    rmSync(temporary, { recursive: true, force: true });
-    mkdirSync(temporary, { recursive: true });
+    mkdirSync(cache, { recursive: true });
+    // Several links may fetch the same one at a time.
+    const temporary = mkdtempSync(`${dir}.`);
     for (const file of files) {
       if (!TOKENIZER_FILE.test(file.name)) throw new HindsightError('transferBroken', { problem: 'the engine names a file that is none of a tokenizer' });
       await fetchFile(link, file, join(temporary, file.name));
     }
-    renameSync(temporary, dir);
+    try {
+      renameSync(temporary, dir);
+    } catch (thrown) {
+      rmSync(temporary, { recursive: true });
+      if (!existsSync(dir)) throw thrown;
+    }
   }
   return ModelTokenizer.open(dir);
 }

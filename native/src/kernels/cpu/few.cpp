@@ -1,6 +1,8 @@
 // Few-row products over the pool: shapes and method in few.h.
 #include "kernels/cpu/few.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/math.h"
 
 namespace hindsight {
@@ -9,6 +11,8 @@ namespace {
 /// Bytes of weights below which a second thread gains less than it may lose: a worker that has lost
 /// its core to another program holds up the token for milliseconds.
 constexpr double kParallelBytes = 1e6;
+/// The same for LoRA's fp32 products of several adapters, in multiply-adds.
+constexpr double kParallelLora = 100e3;
 
 }  // namespace
 
@@ -22,30 +26,64 @@ void Math::toWords(Rows& x) {
   x.byteScale = scale;
 }
 
-/// fp32: rows of one adapter at a time, through the products that prompts take.
+/// fp32: all rows meet the weights together, and LoRA's terms go on from those sums, which is the
+/// order that a prompt's products have.
 void Math::fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount) {
+  std::vector<size_t> at(segmentCount, 0);  // of x A^T
+  size_t width = 0;
   for (int s = 0; s < segmentCount; ++s) {
+    at[s] = width;
+    if (segments[s].group) width += static_cast<size_t>(segments[s].rows) * segments[s].group->width;
+  }
+  float* inner = fewInner_.atLeast(width);
+  /// Segments of at most kSmallRows rows, one after another.
+  const auto small = [&](int s, int n, const auto& fill) {
+    for (int done = 0; done < segments[s].rows; done += kSmallRows) {
+      LinearArgs g;
+      g.m = std::min(kSmallRows, segments[s].rows - done);
+      g.n = n;
+      g.ldy = n;
+      fill(g, done);
+      ops_.linearSmall(g, 0, (n + ops_.panel - 1) / ops_.panel);
+    }
+  };
+  double work = static_cast<double>(width) * x.cols;
+  for (int i = 0; i < count; ++i) {
+    linear(x, *linears[i].w, nullptr, nullptr, linears[i].y, nullptr);
+    work += static_cast<double>(x.rows) * linears[i].w->n * segments[0].rank;
+  }
+  const auto lora = [&](int s, int) {
     const FewSegment& segment = segments[s];
-    Rows part{x.data + static_cast<size_t>(segment.first) * x.stride(), segment.rows, x.cols};
-    part.ld = x.ld;
-    float* inner = nullptr;
     if (segment.group) {
-      inner = fewInner_.atLeast(static_cast<size_t>(segment.rows) * segment.group->width);
-      linear(part, segment.group->a, nullptr, nullptr, inner, nullptr);
+      const PackedWeight& a = segment.group->a;
+      small(s, a.n, [&](LinearArgs& g, int done) {
+        g.k = a.k;
+        g.x = x.data + static_cast<size_t>(segment.first + done) * x.stride();
+        g.ldx = x.stride();
+        g.w = a.data.get();
+        g.y = inner + at[s] + static_cast<size_t>(done) * a.n;
+      });
     }
     for (int i = 0; i < count; ++i) {
-      const size_t at = static_cast<size_t>(segment.first) * linears[i].w->n;
-      const PackedLora* lora = segment.group ? segment.lora[i] : nullptr;
-      Rows low;
-      if (lora) {
-        low.data = inner + lora->offset;
-        low.rows = segment.rows;
-        low.cols = segment.rank;
-        low.ld = segment.group->width;
-      }
-      linear(part, *linears[i].w, lora ? &low : nullptr, lora ? &lora->b : nullptr, linears[i].y + at, linears[i].residual ? linears[i].residual + at : nullptr);
+      const PackedLora* b = segment.group ? segment.lora[i] : nullptr;
+      if (!b && !linears[i].residual) continue;
+      const int n = linears[i].w->n;
+      small(s, n, [&](LinearArgs& g, int done) {
+        const size_t row = static_cast<size_t>(segment.first + done) * n;
+        g.w = linears[i].w->data.get();
+        g.y = linears[i].y + row;
+        g.start = g.y;
+        g.residual = linears[i].residual ? linears[i].residual + row : nullptr;
+        if (!b) return;
+        g.k2 = segment.rank;
+        g.ldx2 = segment.group->width;
+        g.x2 = inner + at[s] + static_cast<size_t>(done) * g.ldx2 + b->offset;
+        g.w2 = b->b.data.get();
+      });
     }
-  }
+  };
+  if (segmentCount > 1 && work > kParallelLora) pool_.run(segmentCount, lora);
+  else for (int s = 0; s < segmentCount; ++s) lora(s, 0);
 }
 
 void Math::few(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount) {

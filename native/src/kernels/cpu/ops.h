@@ -35,6 +35,8 @@ struct LinearArgs {
   const float* xPacked = nullptr;
   const float* w = nullptr;
   const float* bias = nullptr;
+  /// linearSmall only: sums [M,N], ldy apart, that it goes on from, in place of the bias.
+  const float* start = nullptr;
   const float* x2 = nullptr;
   long ldx2 = 0;
   const float* x2Packed = nullptr;

@@ -26,7 +26,7 @@ void packRows(const float* x, long ldx, int rows, int k, float* out) {
 /// One output: residual + bias + x.w + x2.w2, where x[i] lies at x[i * step].
 float output(const LinearArgs& g, int row, int n, const float* x, long step, const float* x2,
              long step2) {
-  double sum = g.bias ? g.bias[n] : 0.0;
+  double sum = g.start ? g.start[row * g.ldy + n] : g.bias ? g.bias[n] : 0.0;
   for (int i = 0; i < g.k; ++i) sum += static_cast<double>(x[i * step]) * g.w[static_cast<size_t>(n) * g.k + i];
   for (int i = 0; i < g.k2; ++i) sum += static_cast<double>(x2[i * step2]) * g.w2[static_cast<size_t>(n) * g.k2 + i];
   return static_cast<float>(sum + (g.residual ? g.residual[row * g.ldy + n] : 0.0));

@@ -294,7 +294,7 @@ void smallPanels(const LinearArgs& g, int p0) {
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
       for (int v = 0; v < 2; ++v)
-        acc[r][p][v] = g.bias ? load(g.bias + (p0 + p) * kPanel + v * kWidth) : Vec{};
+        acc[r][p][v] = g.start ? load(g.start + r * g.ldy + (p0 + p) * kPanel + v * kWidth) : g.bias ? load(g.bias + (p0 + p) * kPanel + v * kWidth) : Vec{};
   }
   for (int k = 0; k < g.k; ++k) {
 #pragma GCC unroll 4
