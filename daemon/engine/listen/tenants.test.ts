@@ -12,6 +12,8 @@ import type { ListeningEngine } from '../remote/listening.fixture.ts';
 const FULL = process.env['HINDSIGHT_FULL'] === '1';
 const TENANTS = 8;
 const REQUESTS = FULL ? 160 : 48;
+const RUNS = FULL ? 9 : 5;
+const RANK = 16;
 const TARGETS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 const CODE = 'export function add(a: number, b: number): number {\n  return';
 const SAMPLING = { maxTokens: 32, temperature: 0, stopIds: [] };
@@ -20,7 +22,7 @@ let engine: ListeningEngine;
 let scratch: string;
 const open: RemoteEngine[] = [];
 beforeAll(async () => {
-  // Room for two trainable adapters of rank 16 in memory.
+  // Room for two trainable adapters in memory.
   engine = await startListening({ args: ['--memory', '16'] });
   scratch = mkdtempSync(join(tmpdir(), 'hindsight-tenants-'));
 });
@@ -36,10 +38,10 @@ async function attach(pairing: Pairing): Promise<RemoteEngine> {
   return remote;
 }
 
-async function trained(remote: RemoteEngine, name: string, seed: number, rank = 16): Promise<void> {
+async function trained(remote: RemoteEngine, name: string, seed: number): Promise<void> {
   const ids = (await remote.tokenize({ texts: [`${CODE} sum(a, b, registry${seed});\n`] })).ids[0] ?? [];
   const divisor = { pg: 0, opd: 0, splice: 0, kl: 0, ce: 1 };
-  await remote.adapterCreate({ name, rank, alpha: 2 * rank, targets: TARGETS, seed });
+  await remote.adapterCreate({ name, rank: RANK, alpha: 2 * RANK, targets: TARGETS, seed });
   for (let step = 0; step < 2; step++) {
     await remote.forwardBackward({ adapter: name, sequences: [{ ids, temperature: 1, ce: { positions: [ids.length - 5, ids.length - 4, ids.length - 3] } }], settings: { clipLow: 0.2, clipHigh: 0.28, klBeta: 0, ceLambda: 1, pgWeight: 1, opdWeight: 1, spliceWeight: 1, divisor } });
     await remote.optimStep({ adapter: name, lr: 5e-3, beta1: 0.9, beta2: 0.98, eps: 1e-8, weightDecay: 0, clipNorm: 1 });
@@ -81,27 +83,33 @@ describe('adapters over the memory of a tenant', () => {
 });
 
 describe(`${TENANTS} tenants with an adapter each`, () => {
-  it('are served at 0.8 or more of the rate of one with the same load', async () => {
+  // The bar is 0.8, on a quiet machine (HINDSIGHT_FULL=1). A busy one must still tell tenants that are
+  // served one after another; that their requests share passes is native/test/batch.test.ts.
+  const BAR = FULL ? 0.8 : 0.4;
+  it(`are served at ${BAR} or more of the rate of one with the same load`, async () => {
     const tenants = await Promise.all(Array.from({ length: TENANTS }, (_, index) => attach(engine.token(`tenant-${index}`))));
-    // One pass serves all rows, so what eight cost over one is to read seven more adapters. Rank 4 is to
-    // the bundled model what rank 16 is to one of half a billion parameters, 1.6 % of it; rank 16 here
-    // is 6.4 %, which is read eight times: 0.75 was measured.
-    for (const [index, remote] of tenants.entries()) await trained(remote, 'own', index + 20, 4);
+    for (const [index, remote] of tenants.entries()) await trained(remote, 'own', index + 20);
     const prompt = (await tenants[0]?.tokenize({ texts: [CODE] }))?.ids[0] ?? [];
-    /** Tokens a second, all requests at once. */
-    const rate = async (of: (index: number) => RemoteEngine): Promise<number> => {
+    /** Tokens a second while `lanes` requests are on their way at any time. */
+    const rate = async (lanes: number, of: (lane: number) => RemoteEngine): Promise<number> => {
       const started = performance.now();
-      const answers = await Promise.all(Array.from({ length: REQUESTS }, (_, index) => of(index).generate({ prompt, sampling: { ...SAMPLING, temperature: 1, seed: index }, adapter: 'own' })));
-      return (1000 * answers.reduce((sum, { ids }) => sum + ids.length, 0)) / (performance.now() - started);
+      let next = 0, tokens = 0;
+      await Promise.all(Array.from({ length: lanes }, async (_, lane) => {
+        while (next < REQUESTS) tokens += (await of(lane).generate({ prompt, sampling: { ...SAMPLING, temperature: 1, seed: next++ }, adapter: 'own' })).ids.length;
+      }));
+      return (1000 * tokens) / (performance.now() - started);
     };
-    const ratios: number[] = [];
-    // Side by side, in turn, so that what else the machine does falls on both.
-    for (let run = 0; run < 9; run++) {
-      const one = await rate(() => tenants[0] as RemoteEngine);
-      ratios.push((await rate((index) => tenants[index % TENANTS] as RemoteEngine)) / one);
+    // One request of each at a time, as editors send them, and many.
+    for (const lanes of FULL ? [TENANTS, 2 * TENANTS, 6 * TENANTS] : [TENANTS]) {
+      const ratios: number[] = [];
+      // Side by side, in turn, so that what else the machine does falls on both.
+      for (let run = 0; run < RUNS; run++) {
+        const one = await rate(lanes, () => tenants[0] as RemoteEngine);
+        ratios.push((await rate(lanes, (lane) => tenants[lane % TENANTS] as RemoteEngine)) / one);
+      }
+      const median = [...ratios].sort((a, b) => a - b)[(RUNS - 1) / 2] ?? 0;
+      console.log(JSON.stringify({ tenants: TENANTS, rank: RANK, lanes, requests: REQUESTS, ratios: ratios.map((one) => Number(one.toFixed(2))), median: Number(median.toFixed(2)) }));
+      expect(median).toBeGreaterThanOrEqual(BAR);
     }
-    const median = [...ratios].sort((a, b) => a - b)[4] ?? 0;
-    console.log(JSON.stringify({ tenants: TENANTS, requests: REQUESTS, ratios: ratios.map((one) => Number(one.toFixed(2))), median: Number(median.toFixed(2)) }));
-    expect(median).toBeGreaterThanOrEqual(0.8);
   });
 });
