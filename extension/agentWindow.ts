@@ -1,7 +1,7 @@
 // The agent's part of a window: edits under review, the chat participant, the model in the picker, its terminal and its buttons.
 import * as vscode from 'vscode';
-import { allowedForget, chatConsent, terminalInput } from '../protocol/agent.ts';
-import type { ConsentState } from '../protocol/editor.ts';
+import { allowedForget, terminalInput } from '../protocol/agent.ts';
+import type { ConsentChoice } from '../protocol/editor.ts';
 import type { Signal } from '../protocol/signals.ts';
 import { notify, type Link } from '../protocol/transport.ts';
 import { Confirmations } from './chat/confirm.ts';
@@ -21,7 +21,7 @@ export interface AgentPlace {
   readonly context: vscode.ExtensionContext;
   readonly folder: vscode.WorkspaceFolder;
   readonly connection: DaemonConnection;
-  readonly consent: () => ConsentState;
+  readonly consent: () => ConsentChoice;
   readonly record: (signal: Signal) => void;
   readonly log: (line: string) => void;
 }
@@ -62,7 +62,6 @@ export class AgentWindow implements vscode.Disposable {
       edit: () => editSelection({ connection, endpoint, reviews: this.#reviews, onText: (stream, edit) => this.#requests.open(stream, { edit }) }),
       setEndpointKey: () => setEndpointKey(context.secrets),
       forgetAllowed: () => connection.request(allowedForget, { workspace: folder.uri.toString() }),
-      chooseChatLearning: () => this.#chooseChat(),
     };
   }
 
@@ -82,17 +81,5 @@ export class AgentWindow implements vscode.Disposable {
 
   dispose(): void {
     for (const each of this.#subscriptions) each.dispose();
-  }
-
-  /** A class of consent of its own: what is said is another matter than what is done to files. */
-  async #chooseChat(): Promise<void> {
-    const workspace = this.place.folder.uri.toString();
-    if (this.place.consent() !== 'granted') return void vscode.window.showInformationMessage(vscode.l10n.t('Hindsight does not learn from this workspace at all. Choose that first.'));
-    const yes = vscode.l10n.t('Learn from conversations');
-    const no = vscode.l10n.t('Do not record them');
-    const picked = await vscode.window.showQuickPick([yes, no], { title: vscode.l10n.t('May Hindsight learn from conversations in this workspace?'), placeHolder: vscode.l10n.t('What you ask, what it answers and what its tools find are recorded, on this machine only') });
-    if (picked === undefined) return;
-    const { state } = await this.place.connection.request(chatConsent, { workspace, state: picked === yes ? 'granted' : 'refused' });
-    vscode.window.setStatusBarMessage(state === 'granted' ? vscode.l10n.t('$(check) Hindsight learns from conversations in this workspace.') : vscode.l10n.t('Hindsight does not record conversations in this workspace.'), 5000);
   }
 }

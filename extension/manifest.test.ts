@@ -2,9 +2,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { IGNORED_BY_DEFAULT } from '../protocol/ignored.ts';
 import { COMMANDS } from './views/commandIds.ts';
 
 interface Setting {
+  readonly default?: unknown;
   readonly scope?: string;
   readonly markdownDescription?: string;
 }
@@ -38,13 +40,17 @@ describe('manifest', () => {
 
   it('lets no workspace decide what is run or where it is kept', () => {
     const properties = manifest.contributes.configuration.properties;
-    for (const name of ['hindsight.home', 'hindsight.daemonArguments', 'hindsight.chat.endpoint', 'hindsight.chat.model', 'hindsight.tools.allowedCommands']) {
+    for (const name of ['hindsight.home', 'hindsight.daemonArguments', 'hindsight.chat.endpoint', 'hindsight.chat.model', 'hindsight.privacy.ignoredFiles', 'hindsight.tools.allowedCommands']) {
       expect(properties[name]?.scope).toBe('machine');
       expect(manifest.capabilities.untrustedWorkspaces.restrictedConfigurations).toContain(name);
     }
     expect(manifest.capabilities.untrustedWorkspaces.supported).toBe('limited');
     expect(manifest.capabilities.virtualWorkspaces.supported).toBe(false);
     expect(Object.values(properties).filter((each) => each.scope === undefined || each.markdownDescription === undefined)).toEqual([]);
+  });
+
+  it('ignores the same files as a daemon that no window has told', () => {
+    expect(manifest.contributes.configuration.properties['hindsight.privacy.ignoredFiles']?.default).toEqual(IGNORED_BY_DEFAULT);
   });
 
   it('uses no proposed API and delays no start', () => {

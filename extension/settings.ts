@@ -6,6 +6,11 @@ export interface WindowSettings {
   readonly daemonArguments: readonly string[];
 }
 
+/** Patterns of files of which nothing is recorded: of the machine, so that no repository can shorten the list. */
+export function ignoredFiles(): string[] {
+  return vscode.workspace.getConfiguration('hindsight').get<string[]>('privacy.ignoredFiles', []);
+}
+
 export function windowSettings(): WindowSettings {
   const settings = vscode.workspace.getConfiguration('hindsight');
   return { home: settings.get<string>('home', ''), daemonArguments: settings.get<string[]>('daemonArguments', []) };

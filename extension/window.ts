@@ -3,16 +3,18 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentState } from '../protocol/editor.ts';
+import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentChoice, type ConsentState } from '../protocol/editor.ts';
 import { toHindsightError } from '../protocol/errors.ts';
 import { signalPublish } from '../protocol/signals.ts';
 import { on, type Link } from '../protocol/transport.ts';
 import { completionMiddleware, recordAccepted } from './completion/accepted.ts';
 import { hindsightHome } from '../protocol/address.ts';
 import { DaemonConnection, type Greeting } from './connection/connection.ts';
-import { Consent } from './consent/consent.ts';
-import { askForConsent } from './consent/question.ts';
-import { windowSettings } from './settings.ts';
+import { isCovered } from '../protocol/consent.ts';
+import { IgnoredFiles } from '../protocol/ignored.ts';
+import { Consent, UNCHOSEN } from './consent/consent.ts';
+import { askForConsent, pickClasses } from './consent/question.ts';
+import { ignoredFiles, windowSettings } from './settings.ts';
 import { recordBranches } from './signals/branches.ts';
 import { openDocuments, recordDocuments } from './signals/documents.ts';
 import type { Publish } from './signals/outbox.ts';
@@ -31,6 +33,7 @@ export class HindsightWindow {
   readonly #workspace: string;
   readonly #statusBar = new StatusBar();
   readonly #recorder: Recorder;
+  readonly #ignored: IgnoredFiles;
   readonly #connection: DaemonConnection;
   readonly #consent: Consent;
   readonly #learning: LearningView;
@@ -46,6 +49,7 @@ export class HindsightWindow {
     private readonly log: vscode.LogOutputChannel,
   ) {
     this.#workspace = folder.uri.toString();
+    this.#ignored = new IgnoredFiles(this.#workspace, ignoredFiles());
     this.#recorder = this.#makeRecorder();
     this.#connection = this.#makeConnection();
     this.#consent = this.#makeConsent();
@@ -55,7 +59,7 @@ export class HindsightWindow {
       context,
       folder,
       connection: this.#connection,
-      consent: () => this.#consent.state,
+      consent: () => this.#consent.choice,
       record: (signal) => {
         if (!this.#recorder.isRecording) return;
         this.#recorder.record(signal);
@@ -85,6 +89,12 @@ export class HindsightWindow {
         others: this.#agent.actions,
       }),
       this.#agent,
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (!event.affectsConfiguration('hindsight.privacy.ignoredFiles')) return;
+        this.#ignored.setGlobs(ignoredFiles());
+        // The daemon hears of it with the greeting.
+        this.#connection.reconnect();
+      }),
       this.#connection.onConnected((greeting) => void this.#connected(greeting).catch((error: unknown) => this.log.error(String(error)))),
       this.#connection.onDisconnected(() => this.#disconnected()),
     );
@@ -103,7 +113,7 @@ export class HindsightWindow {
   }
 
   async #connected(greeting: Greeting): Promise<void> {
-    if ((await this.#confirmConsent()) === 'granted') await this.#recorder.connected(this.#publish, greeting);
+    if ((await this.#confirmConsent()).state === 'granted') await this.#recorder.connected(this.#publish, greeting);
     this.#confirmed = true;
     void this.#remote.connected();
     await this.#refreshStatus();
@@ -127,10 +137,10 @@ export class HindsightWindow {
     }
   };
 
-  async #confirmConsent(): Promise<ConsentState> {
-    const { state } = await this.#connection.request(consentGet, { workspace: this.#workspace });
-    await this.#consent.confirm(state);
-    return state;
+  async #confirmConsent(): Promise<ConsentChoice> {
+    const choice = await this.#connection.request(consentGet, { workspace: this.#workspace });
+    await this.#consent.confirm(choice);
+    return choice;
   }
 
   async #refreshStatus(): Promise<void> {
@@ -153,10 +163,11 @@ export class HindsightWindow {
     });
   }
 
-  async #consentChanged(state: ConsentState): Promise<void> {
+  async #consentChanged({ state, classes }: ConsentChoice): Promise<void> {
     this.#statusBar.setConsent(state);
-    this.log.info(`learning from this workspace: ${state}`);
+    this.log.info(`learning from this workspace: ${[state, ...classes].join(' ')}`);
     if (state !== 'granted') return this.#recorder.discard();
+    if (this.#recorder.isRecording) return this.#recorder.widen();
     await this.#recorder.begin();
     // Chosen while connected; a connection that comes later delivers by itself.
     if (this.#confirmed) await this.#recorder.connected(this.#publish, { session: this.#recorder.session, acknowledged: -1 });
@@ -169,6 +180,7 @@ export class HindsightWindow {
       spoolFolder: path.join(this.context.globalStorageUri.fsPath, 'spool'),
       editor: `${vscode.env.appName} ${vscode.version}`,
       now: () => Date.now(),
+      admits: (signal) => isCovered(signal.kind, this.#consent.choice.classes) && !('uri' in signal && this.#ignored.ignores(signal.uri)),
       openDocuments: () => openDocuments(this.folder),
       say: (line) => this.log.info(line),
       renewed: () => this.#connection.reconnect(),
@@ -188,6 +200,7 @@ export class HindsightWindow {
         client: { name: vscode.env.appName, version: vscode.version },
         session: this.#recorder.session,
         workspace: this.#workspace,
+        ignoredFiles: ignoredFiles(),
       }),
       folder: this.folder,
       log: this.log,
@@ -199,13 +212,14 @@ export class HindsightWindow {
   #makeConsent(): Consent {
     const { workspaceState } = this.context;
     return new Consent({
-      remembered: () => workspaceState.get<ConsentState>('consent', 'unknown'),
-      remember: async (state) => workspaceState.update('consent', state),
+      remembered: () => workspaceState.get<ConsentChoice>('consent.choice', UNCHOSEN),
+      remember: async (choice) => workspaceState.update('consent.choice', choice),
       wasAsked: () => workspaceState.get<boolean>('consent.asked', false),
       setAsked: async () => workspaceState.update('consent.asked', true),
       ask: () => askForConsent(this.folder),
-      record: async (state) => (await this.#connection.request(consentSet, { workspace: this.#workspace, state })).state,
-      changed: (state) => this.#consentChanged(state),
+      pick: (now) => pickClasses(this.folder, now),
+      record: (answer) => this.#connection.request(consentSet, { workspace: this.#workspace, ...answer }),
+      changed: (choice) => this.#consentChanged(choice),
     });
   }
 }

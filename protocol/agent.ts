@@ -171,15 +171,6 @@ export const terminalInput = notification(
   { params: { terminal: 'p-1', keys: '\x03' } },
 );
 
-export const chatConsent = request(
-  'hindsight/consent/chat',
-  'editor→daemon',
-  'Whether conversations of this workspace may be learned from, beside its edits; `state` records the owner’s choice, without it the call only asks.',
-  z.object({ workspace, state: z.enum(['granted', 'refused']).optional() }),
-  z.object({ state: z.enum(['unknown', 'granted', 'refused']) }),
-  { params: { workspace: 'file:///p', state: 'granted' }, result: { state: 'granted' } },
-);
-
 export const allowedForget = request(
   'hindsight/terminal/forgetAllowed',
   'editor→daemon',
@@ -191,5 +182,5 @@ export const allowedForget = request(
 
 export const agentMessages = [
   agentModel, editPropose, editText, editApply, chatRespond, chatEvent, chatComplete,
-  toolConfirm, toolInvoke, terminalData, terminalInput, chatConsent, allowedForget,
+  toolConfirm, toolInvoke, terminalData, terminalInput, allowedForget,
 ] as const;

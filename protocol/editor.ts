@@ -3,6 +3,7 @@
  * An inline completion item carries the command `hindsight.accepted` with the turn's id.
  */
 import { z } from 'zod';
+import { signalClass } from './consent.ts';
 import { notification, request } from './message.ts';
 import { exampleRemote, remoteStatus } from './remote.ts';
 import { signalPublish } from './signals.ts';
@@ -16,22 +17,26 @@ const empty = z.object({});
 export const consentState = z.enum(['unknown', 'granted', 'refused']);
 export type ConsentState = z.output<typeof consentState>;
 
+/** `classes` is empty unless the state is `granted`. */
+export const consentChoice = z.object({ state: consentState, classes: z.array(signalClass) });
+export type ConsentChoice = z.output<typeof consentChoice>;
+
 export const consentGet = request(
   'hindsight/consent/get',
   'editor→daemon',
-  'Whether this workspace may be learned from. `unknown` = the owner has not chosen; nothing is captured.',
+  'Whether this workspace may be learned from, and from which classes of signals. `unknown` = the owner has not chosen; nothing is captured.',
   z.object({ workspace }),
-  z.object({ state: consentState }),
-  { params: { workspace: 'file:///p' }, result: { state: 'unknown' } },
+  consentChoice,
+  { params: { workspace: 'file:///p' }, result: { state: 'unknown', classes: [] } },
 );
 
 export const consentSet = request(
   'hindsight/consent/set',
   'editor→daemon',
-  'Records the choice of the workspace owner.',
-  z.object({ workspace, state: z.enum(['granted', 'refused']) }),
-  z.object({ state: consentState }),
-  { params: { workspace: 'file:///p', state: 'granted' }, result: { state: 'granted' } },
+  'Records the choice of the workspace owner. A yes without `classes` is the choice made before, or else the usual one: the work in files, without terminals, conversations and pages.',
+  z.object({ workspace, state: z.enum(['granted', 'refused']), classes: z.array(signalClass).optional() }),
+  consentChoice,
+  { params: { workspace: 'file:///p', state: 'granted', classes: ['suggestions', 'edits'] }, result: { state: 'granted', classes: ['suggestions', 'edits'] } },
 );
 
 /** Counts of turns and samples by where they are in the pipe. */

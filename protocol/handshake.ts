@@ -22,6 +22,8 @@ export const editorHello = z.object({
   session: z.string().min(1).max(128),
   /** Folder URI the window works in; consent, adapters and learning are per workspace. */
   workspace: z.string().min(1),
+  /** The user's patterns of files of which nothing is recorded, as in `.gitignore`; absent = the default ones. */
+  ignoredFiles: z.array(z.string()).optional(),
 });
 export type EditorHello = z.output<typeof editorHello>;
 

@@ -19,8 +19,8 @@ export function registerStatus(program: Command): void {
       const workspace = workspaceUri(flags.workspace);
       await withDaemon(workspace, async ({ link, hello }) => {
         const status = await call(link, statusGet, { workspace });
-        const { state: consent } = await call(link, consentGet, { workspace });
-        const facts = { workspace, consent, daemon: hello.daemon, ...status };
+        const { state: consent, classes } = await call(link, consentGet, { workspace });
+        const facts = { workspace, consent, classes, daemon: hello.daemon, ...status };
         print(facts, sentences(workspace, consent, hello.daemon.pid, status), flags);
       });
     });

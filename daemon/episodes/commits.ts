@@ -16,13 +16,13 @@ export class CommitWatch {
 
   constructor(
     private readonly journal: Journal,
-    private readonly intake: Pick<Intake, 'evidence'>,
+    private readonly intake: Pick<Intake, 'evidence' | 'admission'>,
     private readonly log: (line: string) => void,
   ) {}
 
   /** Looks for new commits; never throws, for a repository that git cannot read is no reason to stop. */
   async look(workspace: string): Promise<void> {
-    if (this.journal.consent(workspace) !== 'granted') return;
+    if (!this.intake.admission.allows(workspace, 'git')) return;
     const history = this.#histories.get(workspace) ?? new GitHistory(workspace);
     this.#histories.set(workspace, history);
     const key = `git.head ${workspace}`;

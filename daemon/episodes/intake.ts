@@ -15,10 +15,10 @@ import type { Hint, LateEvidence, NextState, Turn, Verdict } from '../journal/re
 import { observeChoice } from '../learn/choices.ts';
 import { METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
+import { Admission, classOfTurn } from '../privacy/admission.ts';
 import type { Retraction } from '../privacy/signals.ts';
 import { textsOf } from '../reward/reading.ts';
 import { verifiedVerdict } from '../reward/verdict.ts';
-import { HindsightError } from '../../protocol/errors.ts';
 import type { Signal } from '../../protocol/signals.ts';
 import { ActionEpisodes } from './actions.ts';
 import { recordEvidence, recordLesson } from './lessons.ts';
@@ -72,12 +72,16 @@ export class Intake {
   readonly #watches: Watches;
   #actionsLookedAt = 0;
 
+  /** Asked before anything is stored. */
+  readonly admission: Admission;
+
   constructor(
     private readonly journal: Journal,
     private readonly settings: LearnSettings,
     private readonly clock: Clock,
     private readonly listeners: IntakeListeners,
   ) {
+    this.admission = new Admission(journal);
     this.#actions = new ActionEpisodes(journal);
     this.#watches = new Watches(journal);
   }
@@ -85,9 +89,9 @@ export class Intake {
   /** @returns the largest number of the session that is on disk
    *  @throws consentMissing; badRequest on a gap */
   publish({ session, workspace, first, signals }: Batch): number {
-    this.#requireConsent(workspace);
+    const admits = this.admission.signals(workspace);
     this.#commit(session, (tracker) => {
-      const fresh = this.journal.appendSignals(session, first, signals, workspace);
+      const fresh = this.journal.appendSignals(session, first, signals, workspace, admits);
       const closed = fresh.flatMap((signal) => {
         const next = [...tracker.signal(signal), ...this.#actions.signal(signal)];
         // A text that was just closed is watched from this very signal on.
@@ -111,7 +115,7 @@ export class Intake {
 
   /** A document was opened, with its text: ranges that nobody has in view are looked for in it. */
   opened(session: string, workspace: string, document: { uri: string; version: number; text: string }): void {
-    if (!this.#watches.anyIn(workspace, document.uri) || this.journal.consent(workspace) !== 'granted') return;
+    if (!this.#watches.anyIn(workspace, document.uri) || !this.admission.allows(workspace, 'suggestions') || this.admission.ignores(workspace, document.uri)) return;
     const inView = (other: string): boolean => this.#live.has(other);
     this.#commit(session, () => this.#watches.opened(workspace, session, inView, { ...document, at: this.clock.now() }), workspace);
   }
@@ -122,9 +126,9 @@ export class Intake {
   }
 
   /** Stores an answer of the agent before the editor gets it.
-   *  @returns whether it was stored: without consent it is served, and forgotten */
+   *  @returns whether it was stored: without consent, or in an ignored file, it is served, and forgotten */
   offer(answer: Turn): boolean {
-    if (this.journal.consent(answer.workspace) !== 'granted') return false;
+    if (!this.admission.turn(answer)) return false;
     const turn = { ...answer, role: roleOf(answer.role) };
     this.#commit(turn.session, (tracker) => {
       this.journal.heardFrom(turn.session, turn.workspace, turn.offeredAt);
@@ -172,16 +176,18 @@ export class Intake {
     this.#live.delete(session);
   }
 
-  /** The owner said no: what was offered stays without an answer. */
+  /** The owner said no, to all or to some: what was offered and may no longer be recorded stays without an answer. */
   withdraw(workspace: string): void {
     const decidedAt = this.clock.now();
     this.journal.transaction(() => {
-      for (const { id } of this.journal.turnsOf({ workspace, open: true })) {
+      for (const turn of this.journal.turnsOf({ workspace, open: true })) {
+        if (this.admission.allows(workspace, classOfTurn(turn))) continue;
+        const { id } = turn;
         this.journal.closeTurn({ turn: id, outcome: 'abandoned', acceptedChars: 0, developerText: null, survival: [], decidedAt });
       }
     });
     this.#live.clear();
-    this.#watches.withdraw(workspace);
+    if (!this.admission.allows(workspace, 'suggestions')) this.#watches.withdraw(workspace);
   }
 
   #endSession(session: string): void {
@@ -259,9 +265,5 @@ export class Intake {
       return json === null ? [] : [JSON.parse(json) as Tracking];
     });
     return new CompletionTracker(states);
-  }
-
-  #requireConsent(workspace: string): void {
-    if (this.journal.consent(workspace) !== 'granted') throw new HindsightError('consentMissing', { workspace });
   }
 }

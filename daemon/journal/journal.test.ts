@@ -210,7 +210,7 @@ describe('opening', () => {
       expect(old.nextState('t-1')?.outcome).toBe('diverged');
       expect(old.samples({ state: 'ready' })).toHaveLength(1);
       expect(old.acknowledged('s-1')).toBe(0);
-      expect(old.consent('file:///p')).toBe('granted');
+      expect(old.consent('file:///p').state).toBe('granted');
       expect(old.pipeCounts('file:///p')).toMatchObject({ turnsClosed: 1, verdicts: 1, samplesReady: 1 });
       old.close();
     }

@@ -3,7 +3,9 @@
  * Synchronous: what a method wrote outside `transaction` is on disk when it returns; inside, when
  * `transaction` returns. The journal decides nothing; the stations do.
  */
-import type { ConsentState } from '../../protocol/editor.ts';
+import { SIGNAL_CLASSES, USUAL_CLASSES } from '../../protocol/consent.ts';
+import type { SignalClass } from '../../protocol/consent.ts';
+import type { ConsentChoice, ConsentState } from '../../protocol/editor.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { Signal } from '../../protocol/signals.ts';
 import type { Watch } from '../capture/watching.ts';
@@ -93,10 +95,11 @@ export class Journal {
     return Number(this.#one('select acknowledged from session where id = ?', session)?.['acknowledged'] ?? -1);
   }
 
-  /** Stores signals `first`, `first`+1, …; those already on disk are ignored.
-   *  @returns the ones that were new, in order
+  /** Stores signals `first`, `first`+1, …; those already on disk are ignored, those that may not be
+   *  stored leave their numbers only.
+   *  @returns the ones that were new and stored, in order
    *  @throws badRequest on a gap */
-  appendSignals(session: string, first: number, signals: readonly Signal[], workspace: string): Signal[] {
+  appendSignals(session: string, first: number, signals: readonly Signal[], workspace: string, admits: (signal: Signal) => boolean = () => true): Signal[] {
     const acknowledged = this.acknowledged(session);
     if (first > acknowledged + 1) {
       throw new HindsightError('badRequest', {
@@ -110,13 +113,15 @@ export class Journal {
     this.transaction(() => {
       const seq = acknowledged + 1;
       this.heardFrom(session, workspace, last.at);
-      this.#run('update session set acknowledged = ? where id = ?', acknowledged + fresh.length, session);
+      const refused = fresh.filter((signal) => !admits(signal)).length;
+      this.#run('update session set acknowledged = ?, forgotten = forgotten + ? where id = ?', acknowledged + fresh.length, refused, session);
       fresh.forEach((signal, index) => {
+        if (!admits(signal)) return;
         const uri = 'uri' in signal ? signal.uri : null;
         this.#run('insert into signal (session, seq, at, kind, uri, record) values (?, ?, ?, ?, ?, ?)', session, seq + index, signal.at, signal.kind, uri, JSON.stringify(signal));
       });
     });
-    return [...fresh];
+    return fresh.filter(admits);
   }
 
   signals(session: string): Signal[] {
@@ -151,13 +156,24 @@ export class Journal {
     this.#run('update session set ended_at = ? where id = ?', at, session);
   }
 
-  consent(workspace: string): ConsentState {
-    const state = this.#one('select state from consent where workspace = ?', workspace)?.['state'];
-    return state === 'granted' || state === 'refused' ? state : 'unknown';
+  /** The owner's choice. A class of signals has a row of its own, `<workspace>#<class>`; one that was never
+   *  chosen is what a plain yes covers. */
+  consent(workspace: string): ConsentChoice {
+    const chosen = new Map(this.#all(`select workspace, state from consent where workspace = ?1 or (workspace > ?1 || '#' and workspace < ?1 || '$')`, workspace).map((row) => [String(row['workspace']), row['state']]));
+    const state = chosen.get(workspace);
+    if (state !== 'granted') return { state: state === 'refused' ? state : 'unknown', classes: [] };
+    const granted = (each: SignalClass): boolean => (chosen.get(`${workspace}#${each}`) ?? (USUAL_CLASSES.includes(each) ? 'granted' : 'refused')) === 'granted';
+    return { state, classes: SIGNAL_CLASSES.filter(granted) };
   }
 
-  setConsent(workspace: string, state: ConsentState): void {
-    this.#run('insert into consent (workspace, state) values (?, ?) on conflict (workspace) do update set state = excluded.state', workspace, state);
+  /** @param classes  absent = as they were chosen before */
+  setConsent(workspace: string, state: ConsentState, classes?: readonly SignalClass[]): void {
+    const set = (of: string, to: ConsentState): unknown =>
+      this.#run('insert into consent (workspace, state) values (?, ?) on conflict (workspace) do update set state = excluded.state', of, to);
+    this.transaction(() => {
+      set(workspace, state);
+      if (classes !== undefined) for (const each of SIGNAL_CLASSES) set(`${workspace}#${each}`, classes.includes(each) ? 'granted' : 'refused');
+    });
   }
 
   // ── turns ──────────────────────────────────────────────────────────────────────────────────

@@ -23,7 +23,7 @@ class Peer {
   constructor() {
     const { server } = this.link;
     server.onRequest('initialize', () => ({ capabilities: {} }));
-    handle(server, consentSet, ({ state }) => ({ state }));
+    handle(server, consentSet, ({ state }) => ({ state, classes: [] }));
     handle(server, signalPublish, ({ first, signals }) => {
       expect(first).toBe(this.signals.length);
       this.signals.push(...signals);

@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { MessageConnection } from 'vscode-jsonrpc';
 import * as wire from '../../protocol/agent.ts';
+import { USUAL_CLASSES } from '../../protocol/consent.ts';
 import { consentSet } from '../../protocol/editor.ts';
 import type { Params, Result } from '../../protocol/message.ts';
 import { startScriptedEndpoint } from '../../protocol/scriptedEndpoint.fixture.ts';
@@ -83,8 +84,7 @@ async function connect(): Promise<void> {
 }
 
 async function consent(...what: ('work' | 'chat')[]): Promise<void> {
-  if (what.includes('work')) await call(link, consentSet, { workspace, state: 'granted' });
-  if (what.includes('chat')) await call(link, wire.chatConsent, { workspace, state: 'granted' });
+  if (what.includes('work')) await call(link, consentSet, { workspace, state: 'granted', classes: [...USUAL_CLASSES, ...(what.includes('chat') ? (['chat', 'browser'] as const) : [])] });
 }
 
 async function chat(script: Script, prompt = 'make the test pass', more: Partial<Params<typeof wire.chatRespond>> = {}): Promise<Result<typeof wire.chatRespond>> {

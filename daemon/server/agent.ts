@@ -9,7 +9,6 @@ import { relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as wire from '../../protocol/agent.ts';
 import type { Endpoint } from '../../protocol/agent.ts';
-import type { ConsentState } from '../../protocol/editor.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { Params, Result } from '../../protocol/message.ts';
 import type { ServedAdapter } from '../adapters/store.ts';
@@ -46,6 +45,7 @@ const TALK_TOKENS = 256;
 /** Corrections that stand before a conversation, and turns that are looked at to find them. */
 const REMEMBERED = 5;
 const REMEMBERED_TURNS = 200;
+const BROWSER_TOOLS = 'browser_';
 
 export interface AgentParts {
   journal: Journal;
@@ -104,7 +104,7 @@ export class AgentService {
       const id = `t-${randomUUID()}`;
       const action: AgentAction = { task: `k-${randomUUID()}`, step: 0, request: instruction, calls: [] };
       const place = { uri, languageId, version: params.version, offset: start, before: text.slice(Math.max(0, start - 400), start), after: text.slice(end, end + 200) };
-      if (this.#mayRecord(window.workspace, 'work')) await this.#began(window, { id, modality: 'edit', action, trace: answer.trace, shownText: replacement }, place);
+      if (this.parts.intake.admission.turn({ workspace: window.workspace, modality: 'edit', uri })) await this.#began(window, { id, modality: 'edit', action, trace: answer.trace, shownText: replacement }, place);
       return { turn: id, replacement };
     });
   }
@@ -115,7 +115,8 @@ export class AgentService {
       const { stream, prompt, context, history, editorTools } = params;
       const talk = params.mode === 'talk';
       const model = await this.#model(window, params.endpoint);
-      const recorded = this.#mayRecord(window.workspace, 'chat');
+      const { admission } = this.parts.intake;
+      let recorded = admission.allows(window.workspace, 'chat');
       const messages: ChatMessage[] = [
         ...this.#told(window.workspace, params),
         ...history.map(({ role, text }) => ({ role, content: text })),
@@ -130,6 +131,8 @@ export class AgentService {
         onText: (text) => window.notify(wire.chatEvent, { stream, event: { kind: 'text', text } }),
         onTool: (call, title, state) => window.notify(wire.chatEvent, { stream, event: { kind: 'tool', call: call.id, tool: call.tool, title, state } }),
         record: async (step) => {
+          // What a page says is in the prompts of all that follows.
+          if (step.action.calls.some(({ tool }) => tool.startsWith(BROWSER_TOOLS)) && !admission.allows(window.workspace, 'browser')) recorded = false;
           if (recorded) await this.#began(window, { ...step, trace: step.answer.trace, shownText: step.answer.trace.rawText || '(nothing)' });
         },
         observed: async (step, observations) => {
@@ -148,12 +151,6 @@ export class AgentService {
       const { text, calls } = await model.respond({ messages: [{ role: 'system', content: 'You are a coding assistant.' }, ...messages], tools: params.tools, maxTokens: model.maxOutputTokens, temperature: EDIT_TEMPERATURE, signal, onText });
       return { text, calls };
     });
-  }
-
-  /** Whether conversations may be learned from; a class of its own beside the work in files. */
-  chatConsent(workspace: string, state?: Exclude<ConsentState, 'unknown'>): ConsentState {
-    if (state !== undefined) this.parts.journal.setConsent(chatKey(workspace), state);
-    return this.parts.journal.consent(chatKey(workspace));
   }
 
   forgetAllowed(workspace: string): Record<string, never> {
@@ -202,7 +199,10 @@ export class AgentService {
       folder,
       signal,
       browser,
-      readText: (path) => textOf(window, path),
+      readText: (path) => {
+        if (this.parts.intake.admission.ignores(workspace, pathToFileURL(path).href)) throw new HindsightError('badRequest', { problem: `${relative(folder, path)} is one of the files that are not read or recorded here`, remedy: 'Go on without it.' });
+        return textOf(window, path);
+      },
       async applyEdit({ turn, path, before, after }) {
         const { applied, problem } = await window.ask(wire.editApply, { stream, turn, uri: pathToFileURL(path).href, before, after }, { signal, deadline: APPLY_SECONDS });
         return applied ? null : (problem ?? 'The editor did not apply it.');
@@ -217,11 +217,6 @@ export class AgentService {
       invokeEditor: (tool, input) => window.ask(wire.toolInvoke, { stream, tool, input }, { signal, deadline: INVOKE_SECONDS }),
       task: { lastTests: null, editedFiles: new Set() },
     };
-  }
-
-  #mayRecord(workspace: string, what: 'work' | 'chat'): boolean {
-    const { journal } = this.parts;
-    return journal.consent(workspace) === 'granted' && (what === 'work' || journal.consent(chatKey(workspace)) === 'granted');
   }
 
   async #began(window: Window, made: { id: string; modality: Modality; action: AgentAction; trace: Trace; shownText: string }, at: Partial<Turn> = {}): Promise<void> {
@@ -272,7 +267,7 @@ export class AgentService {
   async #said(window: Window, { conversation, prompt, previous }: Params<typeof wire.chatRespond>): Promise<void> {
     const retry = this.#lastPrompts.get(conversation) === prompt;
     this.#lastPrompts.set(conversation, prompt);
-    if (previous === null || !this.#mayRecord(window.workspace, 'chat')) return;
+    if (previous === null || !this.parts.intake.admission.allows(window.workspace, 'chat')) return;
     const words = await scrub(prompt);
     this.parts.intake.act(window.session, (actions) => actions.said(previous, words, retry, this.parts.clock.now()));
   }
@@ -301,5 +296,4 @@ function pathIn(workspace: string, uri: string): string {
   return uri.startsWith('file:') ? relative(fileURLToPath(workspace), fileURLToPath(uri)).replaceAll('\\', '/') : uri;
 }
 
-const chatKey = (workspace: string): string => `${workspace}#chat`;
 const allowedKey = (workspace: string): string => `tools.allowed ${workspace}`;

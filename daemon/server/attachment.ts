@@ -80,7 +80,7 @@ export class Attachment {
   /** @throws pairingInvalid, consentMissing, unsupported, and what the engine cannot be reached for */
   attach(order: AttachOrder): Promise<RemoteStatus> {
     return this.#alone(async () => {
-      if (this.parts.journal.consent(order.workspace) !== 'granted') throw new HindsightError('consentMissing', { workspace: order.workspace });
+      if (this.parts.journal.consent(order.workspace).state !== 'granted') throw new HindsightError('consentMissing', { workspace: order.workspace });
       const at = await this.#open(order);
       at.workspaces.add(order.workspace);
       if (order.remember === true) this.#remember(at, order.model);
@@ -118,7 +118,7 @@ export class Attachment {
 
   #of(workspace: string): Attached | null {
     const at = this.#attached;
-    return at !== null && at.workspaces.has(workspace) && this.parts.journal.consent(workspace) === 'granted' ? at : null;
+    return at !== null && at.workspaces.has(workspace) && this.parts.journal.consent(workspace).state === 'granted' ? at : null;
   }
 
   async #open(order: AttachOrder): Promise<Attached> {

@@ -44,6 +44,7 @@ export function serveConnection(daemon: Daemon, link: MessageConnection): void {
     try {
       const hello = helloOf(params.initializationOptions);
       window = makeWindow(hello, documents, link);
+      if (hello.ignoredFiles !== undefined) daemon.setIgnored(hello.workspace, hello.ignoredFiles);
       daemon.join(window);
       return welcome(daemon, hello);
     } catch (thrown) {
@@ -136,8 +137,8 @@ function bindSignals(daemon: Daemon, link: Link, greeted: () => Window, document
 
 function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
   bindAgent(daemon, link, greeted);
-  handle(link, editor.consentGet, ({ workspace }) => ({ state: daemon.journal.consent(workspace) }));
-  handle(link, editor.consentSet, ({ workspace, state }) => ({ state: daemon.setConsent(workspace, state) }));
+  handle(link, editor.consentGet, ({ workspace }) => daemon.journal.consent(workspace));
+  handle(link, editor.consentSet, ({ workspace, state, classes }) => daemon.setConsent(workspace, state, classes));
   handle(link, editor.statusGet, ({ workspace }) => daemon.detailedStatus(workspace));
   handle(link, editor.trainingPause, () => daemon.pause());
   handle(link, editor.trainingResume, () => daemon.resume());
@@ -160,7 +161,6 @@ function bindAgent(daemon: Daemon, link: Link, greeted: () => Window): void {
   handle(link, agent.editPropose, (params, signal) => daemon.agent.propose(greeted(), params, signal));
   handle(link, agent.chatRespond, (params, signal) => daemon.agent.respond(greeted(), params, signal));
   handle(link, agent.chatComplete, (params, signal) => daemon.agent.complete(greeted(), params, signal));
-  handle(link, agent.chatConsent, ({ workspace, state }) => ({ state: daemon.agent.chatConsent(workspace, state) }));
   handle(link, agent.allowedForget, ({ workspace }) => daemon.agent.forgetAllowed(workspace));
   on(link, agent.terminalInput, ({ terminal, keys }) => daemon.agent.press(terminal, keys));
 }

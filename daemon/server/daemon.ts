@@ -6,7 +6,8 @@
 import { fileURLToPath } from 'node:url';
 import { relative } from 'node:path';
 import { adapterPublished, learningProgress, statusChanged } from '../../protocol/editor.ts';
-import type { AdapterSummary, ConsentState, Status } from '../../protocol/editor.ts';
+import type { SignalClass } from '../../protocol/consent.ts';
+import type { AdapterSummary, ConsentChoice, ConsentState, Status } from '../../protocol/editor.ts';
 import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import type { ServedAdapter } from '../adapters/store.ts';
 import { RecallIndex } from '../agent/completion/recall.ts';
@@ -240,11 +241,16 @@ export class Daemon {
     if (!this.#stopping.signal.aborted) this.#intake.opened(window.session, window.workspace, document);
   }
 
-  setConsent(workspace: string, state: Exclude<ConsentState, 'unknown'>): ConsentState {
-    this.journal.setConsent(workspace, state);
-    if (state === 'refused') this.#intake.withdraw(workspace);
+  setConsent(workspace: string, state: Exclude<ConsentState, 'unknown'>, classes?: readonly SignalClass[]): ConsentChoice {
+    this.journal.setConsent(workspace, state, classes);
+    this.#intake.withdraw(workspace);
     this.#touch(workspace);
-    return state;
+    return this.journal.consent(workspace);
+  }
+
+  /** The user's own patterns of files of which nothing is recorded. */
+  setIgnored(workspace: string, globs: readonly string[]): void {
+    this.#intake.admission.setIgnored(workspace, globs);
   }
 
   /** What the agent would write at the cursor; stored, where the owner consents, before it is shown.
@@ -284,7 +290,7 @@ export class Daemon {
     const split = splitOf(block, this.settings.holdoutShare);
     const asked = performance.now();
     const around = await this.#surroundings(window, request);
-    const recall = METHODS[this.settings.method].recall ? { recalled: this.#recall(workspace, around), choice: readChoice(this.journal, workspace) } : null;
+    const recall = METHODS[this.settings.method].recall ? { recalled: this.#intake.admission.ignores(workspace, uri) ? null : this.#recall(workspace, around), choice: readChoice(this.journal, workspace) } : null;
     const turn = await complete({ ...around, recall, workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
     this.#answerMs = [...this.#answerMs.slice(1 - ANSWERS), performance.now() - asked];
     return turn;
@@ -303,7 +309,7 @@ export class Daemon {
   /** What a prompt is made of: without the secrets in it, because a prompt is stored and learned from. */
   async #surroundings({ workspace, openFiles }: Window, place: { uri: string; text: string; offset: number }): Promise<Surroundings> {
     const { uri, text, offset } = await this.#scrubber.document(place);
-    const others = await this.#scrubber.files(openFiles().filter((file) => file.uri !== uri));
+    const others = await this.#scrubber.files(openFiles().filter((file) => file.uri !== uri && !this.#intake.admission.ignores(workspace, file.uri)));
     const memory = METHODS[this.settings.method].memory ? this.#memory.search(workspace, text.slice(0, offset), text.slice(offset)) : [];
     return { path: pathIn(workspace, uri), text, offset, openFiles: others.map((file) => ({ path: pathIn(workspace, file.uri), text: file.text })), memory };
   }

@@ -1,7 +1,9 @@
 /** The persona's window: a conversation over the same protocol as the editor's chat view. */
 import { randomUUID } from 'node:crypto';
 import type { MessageConnection } from 'vscode-jsonrpc';
-import { chatConsent, chatEvent, chatRespond } from '../../protocol/agent.ts';
+import { chatEvent, chatRespond } from '../../protocol/agent.ts';
+import { USUAL_CLASSES } from '../../protocol/consent.ts';
+import { consentSet } from '../../protocol/editor.ts';
 import { call, on } from '../../protocol/transport.ts';
 import type { Clock } from '../clock.ts';
 import { ReplayEditor } from '../replay/editor.ts';
@@ -36,7 +38,7 @@ export class Talk {
 
   async start(): Promise<void> {
     await this.#editor.start('on request');
-    await call(this.#connection, chatConsent, { workspace: this.#workspace, state: 'granted' });
+    await call(this.#connection, consentSet, { workspace: this.#workspace, state: 'granted', classes: [...USUAL_CLASSES, 'chat'] });
   }
 
   /** The next request begins a conversation of its own; it is what followed the last reply, all the same. */

@@ -2,8 +2,8 @@
 // words and buttons go back to it.
 import { randomUUID } from 'node:crypto';
 import * as vscode from 'vscode';
-import { agentModel, CHAT_COMMANDS, chatConsent, chatRespond, type Endpoint } from '../../protocol/agent.ts';
-import { learningShow, type ConsentState } from '../../protocol/editor.ts';
+import { agentModel, CHAT_COMMANDS, chatRespond, type Endpoint } from '../../protocol/agent.ts';
+import { learningShow, type ConsentChoice } from '../../protocol/editor.ts';
 import { toHindsightError } from '../../protocol/errors.ts';
 import type { DaemonConnection } from '../connection/connection.ts';
 import type { Reviews } from '../review/reviews.ts';
@@ -26,7 +26,7 @@ export interface ChatPlace {
   readonly requests: OpenRequests;
   readonly confirmations: Confirmations;
   readonly terminal: MirrorTerminal;
-  readonly consent: () => ConsentState;
+  readonly consent: () => ConsentChoice;
   readonly endpoint: () => Promise<Endpoint | undefined>;
 }
 
@@ -110,7 +110,7 @@ async function work(
     );
     if (result.ended === 'steps') stream.markdown(`\n\n${vscode.l10n.t('Stopped after {0} steps. Say "go on" to continue.', result.steps)}`);
     offerReview(place, stream, turns);
-    await closing(place, stream, result);
+    closing(place, stream, result);
     return result.turn;
   } finally {
     close();
@@ -151,18 +151,21 @@ function offerReview({ reviews }: ChatPlace, stream: vscode.ChatResponseStream, 
   stream.button({ title: vscode.l10n.t('Revert all'), command: COMMANDS.revertAll, arguments: [turns] });
 }
 
+/** Windows in which recording conversations was offered: once is enough. */
+const offered = new WeakSet<ChatPlace>();
+
 /** The buttons by which an answer is judged; or, once, the question whether conversations may be learned from. */
-async function closing(place: ChatPlace, stream: vscode.ChatResponseStream, { turn, recorded }: { turn: string | null; recorded: boolean }): Promise<void> {
+function closing(place: ChatPlace, stream: vscode.ChatResponseStream, { turn, recorded }: { turn: string | null; recorded: boolean }): void {
   if (recorded && turn !== null) {
     stream.button({ title: vscode.l10n.t('Helpful'), command: COMMANDS.rateHelpful, arguments: [turn] });
     stream.button({ title: vscode.l10n.t('Wrong'), command: COMMANDS.rateWrong, arguments: [turn] });
     stream.button({ title: vscode.l10n.t('It should have been…'), command: COMMANDS.rateCorrect, arguments: [turn] });
     return;
   }
-  if (place.consent() !== 'granted') return;
-  const { state } = await place.connection.request(chatConsent, { workspace: place.folder.uri.toString() });
-  if (state !== 'unknown') return;
-  stream.button({ title: vscode.l10n.t('Not recorded. Learn from conversations?'), command: COMMANDS.chooseChatLearning });
+  const { state, classes } = place.consent();
+  if (state !== 'granted' || classes.includes('chat') || offered.has(place)) return;
+  offered.add(place);
+  stream.button({ title: vscode.l10n.t('Not recorded. Learn from conversations?'), command: COMMANDS.chooseLearning });
 }
 
 async function showLearned(place: ChatPlace, stream: vscode.ChatResponseStream): Promise<vscode.ChatResult> {

@@ -1,28 +1,35 @@
-// May this workspace be learned from? The daemon holds the answer; the window remembers it, so that a daemon
-// that is away at the start costs no signal. Pure: memory and question are passed in.
-import type { ConsentState } from '../../protocol/editor.ts';
+// May this workspace be learned from, and from what? The daemon holds the answer; the window remembers it, so that a
+// daemon that is away at the start costs no signal. Pure: memory and question are passed in.
+import type { ConsentChoice } from '../../protocol/editor.ts';
+
+/** A yes with its classes of signals, or a no. `classes` absent: the usual ones. */
+export type Answer = { readonly state: 'refused' } | { readonly state: 'granted'; readonly classes?: ConsentChoice['classes'] };
+
+export const UNCHOSEN: ConsentChoice = { state: 'unknown', classes: [] };
 
 export interface ConsentPlace {
   /** The last answer of the daemon that this window's workspace has seen. */
-  readonly remembered: () => ConsentState;
-  readonly remember: (state: ConsentState) => Promise<void>;
+  readonly remembered: () => ConsentChoice;
+  readonly remember: (choice: ConsentChoice) => Promise<void>;
   readonly wasAsked: () => boolean;
   readonly setAsked: () => Promise<void>;
-  /** Asks the person, without blocking their work; undefined when they put it off. */
-  readonly ask: () => Promise<'granted' | 'refused' | undefined>;
+  /** Asks the person beside their work, once; undefined when they put it off. */
+  readonly ask: () => Promise<Answer | undefined>;
+  /** Asks the person who wants to choose, class by class. */
+  readonly pick: (now: ConsentChoice) => Promise<Answer | undefined>;
   /** Records the choice with the daemon. */
-  readonly record: (state: 'granted' | 'refused') => Promise<ConsentState>;
+  readonly record: (answer: Answer) => Promise<ConsentChoice>;
   /** Told at every change, the remembered answer at the start included. */
-  readonly changed: (state: ConsentState) => Promise<void>;
+  readonly changed: (choice: ConsentChoice) => Promise<void>;
 }
 
 export class Consent {
-  #state: ConsentState = 'unknown';
+  #choice: ConsentChoice = UNCHOSEN;
 
   constructor(private readonly place: ConsentPlace) {}
 
-  get state(): ConsentState {
-    return this.#state;
+  get choice(): ConsentChoice {
+    return this.#choice;
   }
 
   /** Before there is a connection: a remembered yes lets signals wait on disk for the daemon. */
@@ -31,26 +38,33 @@ export class Consent {
   }
 
   /** The daemon's word is the one that counts: it may have been changed elsewhere. */
-  async confirm(state: ConsentState): Promise<void> {
-    await this.#become(state);
+  async confirm(choice: ConsentChoice): Promise<void> {
+    await this.#become(choice);
   }
 
   /** Asks once per workspace; afterwards only the command does. */
   async askOnce(): Promise<void> {
-    if (this.#state !== 'unknown' || this.place.wasAsked()) return;
+    if (this.#choice.state !== 'unknown' || this.place.wasAsked()) return;
     await this.place.setAsked();
-    await this.choose();
+    await this.#take(await this.place.ask());
   }
 
   async choose(): Promise<void> {
-    const choice = await this.place.ask();
-    if (choice !== undefined) await this.#become(await this.place.record(choice));
+    await this.#take(await this.place.pick(this.#choice));
   }
 
-  async #become(state: ConsentState): Promise<void> {
-    const before = this.#state;
-    this.#state = state;
-    if (state !== this.place.remembered()) await this.place.remember(state);
-    if (state !== before) await this.place.changed(state);
+  async #take(answer: Answer | undefined): Promise<void> {
+    if (answer !== undefined) await this.#become(await this.place.record(answer));
   }
+
+  async #become(choice: ConsentChoice): Promise<void> {
+    const before = this.#choice;
+    this.#choice = choice;
+    if (!same(choice, this.place.remembered())) await this.place.remember(choice);
+    if (!same(choice, before)) await this.place.changed(choice);
+  }
+}
+
+function same(one: ConsentChoice, other: ConsentChoice): boolean {
+  return one.state === other.state && one.classes.join() === other.classes.join();
 }

@@ -12,6 +12,8 @@ export interface RecorderPlace {
   readonly spoolFolder: string;
   readonly editor: string;
   readonly now: () => number;
+  /** The owner's choice and the rules of ignored files; absent: everything. */
+  readonly admits?: (signal: Signal) => boolean;
   /** `document.opened` of every document that is open and may be recorded. */
   readonly openDocuments: () => Signal[];
   readonly say: (line: string) => void;
@@ -41,7 +43,12 @@ export class Recorder {
 
   /** Called on every keystroke: no more than this. */
   record(signal: Signal): void {
-    this.#outbox?.push(signal);
+    if (this.#admits(signal)) this.#outbox?.push(signal);
+  }
+
+  /** More may be recorded than before: the daemon hears of the documents that are open. */
+  widen(): void {
+    for (const opened of this.place.openDocuments()) this.record(opened);
   }
 
   begin(): Promise<void> {
@@ -102,14 +109,18 @@ export class Recorder {
     });
   }
 
+  #admits(signal: Signal): boolean {
+    return this.place.admits?.(signal) ?? true;
+  }
+
   async #openOutbox(): Promise<void> {
     const { window, workspace, spoolFolder, limits } = this.place;
     this.#sessions += 1;
     const session = this.#sessions === 1 ? window : `${window}.${this.#sessions}`;
     const outbox = await Outbox.open(spoolFolder, { session, workspace, pid: process.pid }, limits ?? OUTBOX_LIMITS);
     outbox.push({ kind: 'session.started', at: this.place.now(), workspace, editor: this.place.editor });
-    for (const opened of this.place.openDocuments()) outbox.push(opened);
     this.#outbox = outbox;
+    this.widen();
     if (this.#sessions > 1) this.place.renewed?.();
   }
 

@@ -20,7 +20,6 @@ export const COMMANDS = {
   nextHunk: 'hindsight.nextHunk',
   restoreCheckpoint: 'hindsight.restoreCheckpoint',
   setEndpointKey: 'hindsight.setEndpointKey',
-  chooseChatLearning: 'hindsight.chooseChatLearning',
   forgetAllowed: 'hindsight.forgetAllowed',
   // Of buttons only; the palette does not show them.
   answerTool: 'hindsight.answerTool',

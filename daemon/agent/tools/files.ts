@@ -69,9 +69,18 @@ async function matchingLines(context: ToolContext, file: string, matches: (line:
   const absolute = path.join(context.folder, file);
   const facts = await stat(absolute).catch(() => null);
   if (facts === null || !facts.isFile() || facts.size > LARGEST_FILE) return [];
-  const text = await context.readText(absolute).catch(() => null);
+  const text = await readable(context, absolute);
   if (text === null || text.includes('\0')) return [];
   return text.split('\n').flatMap((line, at) => (line.length <= LINE_CHARS && matches(line) ? [`${file}:${at + 1}: ${line.trim().slice(0, 200)}`] : []));
+}
+
+/** null = there is none, or it is an ignored one. */
+async function readable(context: ToolContext, file: string): Promise<string | null> {
+  try {
+    return await context.readText(file);
+  } catch {
+    return null;
+  }
 }
 
 function matcher(text: string, regex: boolean): ((line: string) => boolean) | null {
