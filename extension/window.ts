@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentChoice, type ConsentState } from '../protocol/editor.ts';
+import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentChoice } from '../protocol/editor.ts';
 import { toHindsightError } from '../protocol/errors.ts';
 import { signalPublish } from '../protocol/signals.ts';
 import { on, type Link } from '../protocol/transport.ts';
