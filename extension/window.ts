@@ -19,6 +19,7 @@ import { recordBranches } from './signals/branches.ts';
 import { openDocuments, recordDocuments } from './signals/documents.ts';
 import type { Publish } from './signals/outbox.ts';
 import { Recorder } from './signals/recorder.ts';
+import { userSeal, type Seal } from './signals/seal.ts';
 import { RemoteEngines } from './remote/remote.ts';
 import { AgentWindow } from './agentWindow.ts';
 import { registerWindowCommands } from './views/commands.ts';
@@ -40,6 +41,7 @@ export class HindsightWindow {
   readonly #agent: AgentWindow;
   readonly #remote: RemoteEngines;
   readonly #subscriptions: vscode.Disposable[] = [];
+  #seal: Promise<Seal> | undefined;
   /** The daemon of the present connection has confirmed the owner's choice. */
   #confirmed = false;
 
@@ -178,6 +180,7 @@ export class HindsightWindow {
       window: randomUUID(),
       workspace: this.#workspace,
       spoolFolder: path.join(this.context.globalStorageUri.fsPath, 'spool'),
+      seal: () => (this.#seal ??= userSeal(this.context.secrets, (line) => this.log.warn(line))),
       editor: `${vscode.env.appName} ${vscode.version}`,
       now: () => Date.now(),
       admits: (signal) => isCovered(signal.kind, this.#consent.choice.classes) && !('uri' in signal && this.#ignored.ignores(signal.uri)),

@@ -1,5 +1,6 @@
 // One session's signals on their way to the daemon: numbered without gaps, on disk until acknowledged.
 import type { Signal } from '../../protocol/signals.ts';
+import type { Seal } from './seal.ts';
 import { Spool, type NumberedSignal, type SpoolHeader } from './spool.ts';
 
 /** Hands over `signals` numbered from `first`, and returns the number up to which the daemon has them on disk. */
@@ -31,8 +32,8 @@ export class Outbox {
     private readonly limits: OutboxLimits,
   ) {}
 
-  static async open(folder: string, head: SpoolHeader, limits: OutboxLimits = OUTBOX_LIMITS): Promise<Outbox> {
-    return new Outbox(head, await Spool.create(folder, head), limits);
+  static async open(folder: string, head: SpoolHeader, seal: Seal, limits: OutboxLimits = OUTBOX_LIMITS): Promise<Outbox> {
+    return new Outbox(head, await Spool.create(folder, head, seal), limits);
   }
 
   get session(): string {

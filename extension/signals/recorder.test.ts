@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Signal } from '../../protocol/signals.ts';
 import type { OutboxLimits } from './outbox.ts';
 import { Recorder } from './recorder.ts';
+import { Seal } from './seal.ts';
 
 const LIMITS: OutboxLimits = { signalsPerBatch: 3, batchBytes: 10_000, spoolBytes: 100_000 };
 const WORKSPACE = 'file:///p';
@@ -38,8 +39,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const makeRecorder = (window: string, limits = LIMITS): Recorder =>
-  new Recorder({ window, workspace: WORKSPACE, spoolFolder: folder, editor: 'test', now: () => 1, openDocuments: () => [], say: () => undefined, limits });
+const SEAL = new Seal();
+const makeRecorder = (window: string, limits = LIMITS, seal = SEAL): Recorder =>
+  new Recorder({ window, workspace: WORKSPACE, spoolFolder: folder, seal: () => Promise.resolve(seal), editor: 'test', now: () => 1, openDocuments: () => [], say: () => undefined, limits });
 
 /** Leaves the spool as a window does that was killed: its process is gone. */
 async function killWindow(): Promise<void> {
@@ -113,6 +115,21 @@ describe('recorder', () => {
     const daemon = new StandInDaemon();
     await makeRecorder('w2').connected(daemon.publish, { session: 'w2', acknowledged: -1 });
     expect(daemon.texts('w1')).toEqual(['a']);
+  });
+
+  it('what waits on disk can be read by nobody without the key, and without it is thrown away, once', async () => {
+    const first = makeRecorder('w1');
+    await first.begin();
+    first.record(typed('password = "hunter2hunter2"'));
+    await first.flush();
+    await killWindow();
+    const [name] = await readdir(folder);
+    const bytes = await readFile(path.join(folder, name ?? ''), 'latin1');
+    for (const text of ['hunter2', 'password', 'a.ts', 'document.changed']) expect(bytes).not.toContain(text);
+    const daemon = new StandInDaemon();
+    await makeRecorder('w2', LIMITS, new Seal()).connected(daemon.publish, { session: 'w2', acknowledged: -1 });
+    expect([...daemon.sessions.keys()]).toEqual([]);
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it('a no throws away what waits, on disk too', async () => {

@@ -3,6 +3,7 @@
 import { rm } from 'node:fs/promises';
 import type { Signal } from '../../protocol/signals.ts';
 import { deliver, Outbox, OUTBOX_LIMITS, type OutboxLimits, type Publish } from './outbox.ts';
+import type { Seal } from './seal.ts';
 import { leftSpools } from './spool.ts';
 
 export interface RecorderPlace {
@@ -10,6 +11,7 @@ export interface RecorderPlace {
   readonly window: string;
   readonly workspace: string;
   readonly spoolFolder: string;
+  readonly seal: () => Promise<Seal>;
   readonly editor: string;
   readonly now: () => number;
   /** The owner's choice and the rules of ignored files; absent: everything. */
@@ -117,7 +119,7 @@ export class Recorder {
     const { window, workspace, spoolFolder, limits } = this.place;
     this.#sessions += 1;
     const session = this.#sessions === 1 ? window : `${window}.${this.#sessions}`;
-    const outbox = await Outbox.open(spoolFolder, { session, workspace, pid: process.pid }, limits ?? OUTBOX_LIMITS);
+    const outbox = await Outbox.open(spoolFolder, { session, workspace, pid: process.pid }, await this.place.seal(), limits ?? OUTBOX_LIMITS);
     outbox.push({ kind: 'session.started', at: this.place.now(), workspace, editor: this.place.editor });
     this.#outbox = outbox;
     this.widen();
@@ -136,6 +138,7 @@ export class Recorder {
       try {
         await deliver(left.session, left.signals, publish, this.place.limits ?? OUTBOX_LIMITS, () => undefined);
         await rm(left.path, { force: true });
+        if (left.sealed) this.place.say('signals of an earlier window cannot be read without its key, and were thrown away');
         if (left.signals.length > 0) this.place.say(`delivered ${left.signals.length} signals of an earlier window`);
       } catch (error) {
         this.#sayOnce(`signals of an earlier window wait on disk: ${error instanceof Error ? error.message : String(error)}`);
@@ -143,8 +146,8 @@ export class Recorder {
     }
   }
 
-  #leftSpools(): ReturnType<typeof leftSpools> {
-    return leftSpools(this.place.spoolFolder, this.place.workspace, isAlive);
+  async #leftSpools(): ReturnType<typeof leftSpools> {
+    return leftSpools(this.place.spoolFolder, this.place.workspace, await this.place.seal(), isAlive);
   }
 
   #next(work: () => Promise<void>): Promise<void> {

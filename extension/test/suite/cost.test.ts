@@ -6,6 +6,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { recordChange } from '../../signals/documents.ts';
 import { Recorder } from '../../signals/recorder.ts';
+import { Seal } from '../../signals/seal.ts';
 import { eventually, goToEndOfLine, openFile, user, workspaceFolder } from './user.ts';
 
 const P95_MS = 2;
@@ -13,7 +14,7 @@ const P95_MS = 2;
 suite('cost of a change event', () => {
   test('p95 under 2 ms while typing, with several cursors, and with a daemon that never answers', async () => {
     const spoolFolder = mkdtempSync(path.join(os.tmpdir(), 'hindsight-cost-'));
-    const recorder = new Recorder({ window: 'cost', workspace: workspaceFolder().uri.toString(), spoolFolder, editor: 'test', now: () => Date.now(), openDocuments: () => [], say: () => undefined });
+    const recorder = new Recorder({ window: 'cost', workspace: workspaceFolder().uri.toString(), spoolFolder, seal: () => Promise.resolve(new Seal()), editor: 'test', now: () => Date.now(), openDocuments: () => [], say: () => undefined });
     await recorder.begin();
     await recorder.connected(() => new Promise(() => undefined), { session: 'cost', acknowledged: -1 });
     const flushing = setInterval(() => void recorder.flush(), 200);
