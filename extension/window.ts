@@ -220,7 +220,7 @@ export class HindsightWindow {
       wasAsked: () => workspaceState.get<boolean>('consent.asked', false),
       setAsked: async () => workspaceState.update('consent.asked', true),
       ask: () => askForConsent(this.folder),
-      pick: (now) => pickClasses(this.folder, now),
+      pick: (now, wanted) => pickClasses(this.folder, now, wanted),
       record: (answer) => this.#connection.request(consentSet, { workspace: this.#workspace, ...answer }),
       changed: (choice) => this.#consentChanged(choice),
     });

@@ -165,7 +165,7 @@ function closing(place: ChatPlace, stream: vscode.ChatResponseStream, { turn, re
   const { state, classes } = place.consent();
   if (state !== 'granted' || classes.includes('chat') || offered.has(place)) return;
   offered.add(place);
-  stream.button({ title: vscode.l10n.t('Not recorded. Learn from conversations?'), command: COMMANDS.chooseLearning });
+  stream.button({ title: vscode.l10n.t('Not recorded. Learn from conversations?'), command: COMMANDS.chooseLearning, arguments: ['chat'] });
 }
 
 async function showLearned(place: ChatPlace, stream: vscode.ChatResponseStream): Promise<vscode.ChatResult> {

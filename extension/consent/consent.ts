@@ -1,5 +1,6 @@
 // May this workspace be learned from, and from what? The daemon holds the answer; the window remembers it, so that a
 // daemon that is away at the start costs no signal. Pure: memory and question are passed in.
+import type { SignalClass } from '../../protocol/consent.ts';
 import type { ConsentChoice } from '../../protocol/editor.ts';
 
 /** A yes with its classes of signals, or a no. `classes` absent: the usual ones. */
@@ -15,8 +16,8 @@ export interface ConsentPlace {
   readonly setAsked: () => Promise<void>;
   /** Asks the person beside their work, once; undefined when they put it off. */
   readonly ask: () => Promise<Answer | undefined>;
-  /** Asks the person who wants to choose, class by class. */
-  readonly pick: (now: ConsentChoice) => Promise<Answer | undefined>;
+  /** Asks the person who wants to choose, class by class; `wanted` are ticked beside what was granted. */
+  readonly pick: (now: ConsentChoice, wanted: readonly SignalClass[]) => Promise<Answer | undefined>;
   /** Records the choice with the daemon. */
   readonly record: (answer: Answer) => Promise<ConsentChoice>;
   /** Told at every change, the remembered answer at the start included. */
@@ -49,8 +50,11 @@ export class Consent {
     await this.#take(await this.place.ask());
   }
 
-  async choose(): Promise<void> {
-    await this.#take(await this.place.pick(this.#choice));
+  /** @returns whether a choice was made */
+  async choose(wanted: readonly SignalClass[] = []): Promise<boolean> {
+    const answer = await this.place.pick(this.#choice, wanted);
+    await this.#take(answer);
+    return answer !== undefined;
   }
 
   async #take(answer: Answer | undefined): Promise<void> {

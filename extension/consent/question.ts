@@ -3,7 +3,7 @@
 import * as vscode from 'vscode';
 import { SIGNAL_CLASSES, USUAL_CLASSES, type SignalClass } from '../../protocol/consent.ts';
 import type { ConsentChoice } from '../../protocol/editor.ts';
-import type { Answer } from './consent.ts';
+import { UNCHOSEN, type Answer } from './consent.ts';
 
 interface ClassItem extends vscode.QuickPickItem {
   readonly of: SignalClass;
@@ -22,14 +22,14 @@ export async function askForConsent(folder: vscode.WorkspaceFolder): Promise<Ans
     choose,
     no,
   );
-  if (said === choose) return pickClasses(folder, { state: 'unknown', classes: [] });
+  if (said === choose) return pickClasses(folder, UNCHOSEN);
   if (said === yes) return { state: 'granted', classes: [...USUAL_CLASSES] };
   return said === no ? { state: 'refused' } : undefined;
 }
 
 /** What is ticked may be recorded; with nothing ticked, nothing is. */
-export async function pickClasses(folder: vscode.WorkspaceFolder, now: ConsentChoice): Promise<Answer | undefined> {
-  const ticked = now.state === 'unknown' ? USUAL_CLASSES : now.classes;
+export async function pickClasses(folder: vscode.WorkspaceFolder, now: ConsentChoice, wanted: readonly SignalClass[] = []): Promise<Answer | undefined> {
+  const ticked = [...(now.state === 'unknown' ? USUAL_CLASSES : now.classes), ...wanted];
   const items = SIGNAL_CLASSES.map((of): ClassItem => ({ of, ...describe(of), picked: ticked.includes(of) }));
   const picked = await vscode.window.showQuickPick(items, {
     canPickMany: true,
@@ -59,4 +59,10 @@ export function describe(of: SignalClass): { label: string; description: string 
   };
   const [label, description] = words[of];
   return { label, description };
+}
+
+/** In one line of the status bar: what was chosen holds now. */
+export function sayChoice({ state, classes }: ConsentChoice): void {
+  const names = classes.map((of) => describe(of).label).join(', ');
+  vscode.window.setStatusBarMessage(state === 'granted' ? vscode.l10n.t('$(check) Hindsight learns from: {0}', names) : vscode.l10n.t('$(check) Hindsight records nothing here'), 5000);
 }

@@ -1,9 +1,11 @@
 // The commands of the palette and of the menu. Only these may open a popup: the person has just asked.
 import * as vscode from 'vscode';
+import { SIGNAL_CLASSES } from '../../protocol/consent.ts';
 import { adapterRollback, trainingNow, trainingPause, trainingResume } from '../../protocol/editor.ts';
 import { toHindsightError } from '../../protocol/errors.ts';
 import type { DaemonConnection } from '../connection/connection.ts';
 import type { Consent } from '../consent/consent.ts';
+import { sayChoice } from '../consent/question.ts';
 import type { RemoteEngines } from '../remote/remote.ts';
 import { COMMANDS } from './commandIds.ts';
 import type { LearningView } from './learning.ts';
@@ -40,7 +42,7 @@ export function registerWindowCommands(place: CommandPlace): vscode.Disposable {
     pauseLearning: () => connection.request(trainingPause, {}).then(place.refreshStatus),
     resumeLearning: () => connection.request(trainingResume, {}).then(place.refreshStatus),
     rollBack: () => rollBack(connection, workspace).then(place.refreshStatus),
-    chooseLearning: () => place.consent.choose(),
+    chooseLearning: (...wanted) => chooseLearning(place.consent, wanted),
     attachRemote: () => place.remote.attach(),
     detachRemote: () => place.remote.detach(),
   };
@@ -56,6 +58,11 @@ async function answering(action: () => Promise<unknown>): Promise<void> {
   } catch (error) {
     void vscode.window.showErrorMessage(toHindsightError(error).message);
   }
+}
+
+/** @param wanted  classes ticked beside what was granted: a button names what it asks for */
+async function chooseLearning(consent: Consent, wanted: readonly unknown[]): Promise<void> {
+  if (await consent.choose(SIGNAL_CLASSES.filter((each) => wanted.includes(each)))) sayChoice(consent.choice);
 }
 
 async function learnNow(place: CommandPlace): Promise<void> {

@@ -109,7 +109,7 @@ suite('agent', () => {
     await press('Not recorded. Learn from conversations?');
     await user.waitFor('.quick-input-widget .monaco-list-row');
     await user.press('Enter');
-    await eventually('the choice is told', async () => ((await user.read('.statusbar')).includes('learns from conversations') ? true : undefined));
+    await eventually('the choice is told', async () => ((await user.read('.statusbar')).includes('Conversations') ? true : undefined));
     script = (_, step) => (step === 0 ? { tool: 'run_command', arguments: { command: "printf '\\033[32mgreen\\033[0m\\n'; exit 3" } } : { text: 'It ended with exit code 3. [Run](command:hindsight.showLog)' });
     await ask('@hindsight run it');
     await press('Run', 2);
@@ -147,6 +147,11 @@ suite('agent', () => {
         { tool: 'browser_open', arguments: { url: 'http://example.org/' } },
         { text: 'The counter counts, and greets.' },
       ][step] ?? { text: 'lost' };
+    // What the agent reads in pages is a class of its own.
+    const chosen = vscode.commands.executeCommand('hindsight.chooseLearning', 'browser');
+    await user.waitFor('.quick-input-widget .monaco-list-row');
+    await user.press('Enter');
+    await chosen;
     try {
       await ask('@hindsight does the page work?');
       await press('No');
