@@ -67,7 +67,7 @@ export function removeUnnamed(root: string, named: ReadonlySet<string>): void {
 }
 
 export function removeFile(path: string): void {
-  rmSync(path, { force: true });
+  rmSync(path, { recursive: true, force: true });
 }
 
 function sync(path: string): void {

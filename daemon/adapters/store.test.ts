@@ -57,6 +57,32 @@ describe('versions of a workspace, with the real engine', () => {
     expect(await greedy()).toEqual(answers[2]);
   });
 
+  it('have an average that teaches: a twentieth of each version, beginning at the base', async () => {
+    const weights = (dir: string): Map<string, Float32Array> => {
+      const file = readFileSync(path.join(dir, WEIGHTS));
+      const length = Number(file.readBigUInt64LE(0));
+      const entries = Object.entries(JSON.parse(file.toString('utf8', 8, 8 + length)) as Record<string, { data_offsets: [number, number] }>).filter(([name]) => name !== '__metadata__');
+      return new Map(entries.map(([name, { data_offsets: [from, to] }]) => [name, new Float32Array(Uint8Array.from(file.subarray(8 + length + from, 8 + length + to)).buffer)]));
+    };
+    const [one, two] = [1, 2].map((version) => weights(scene.adapters.dir(WORKSPACE, version)));
+    await scene.adapters.ensureTeacher(WORKSPACE, 1, 0.05);
+    const name = await scene.adapters.ensureTeacher(WORKSPACE, 2, 0.05);
+    const teacher = weights(path.join(scene.adapters.dir(WORKSPACE, 2), 'teacher'));
+    expect([...teacher.keys()].sort()).toEqual([...(two?.keys() ?? [])].sort());
+    for (const [key, values] of teacher) {
+      const of = (version: Map<string, Float32Array> | undefined): Float32Array => version?.get(key) ?? new Float32Array();
+      const before = key.includes('lora_A') ? 1 : 0.05;
+      values.forEach((value, index) => expect(Math.abs(value - (0.95 * before * (of(one)[index] ?? NaN) + 0.05 * (of(two)[index] ?? NaN)))).toBeLessThan(1e-6));
+    }
+    // It reads like neither the base nor the version: an adapter of its own.
+    const [turn] = prompts;
+    if (turn === undefined) throw new Error('no turn');
+    const under = async (adapter: string | null): Promise<number> => (await scene.logprobs(turn, 'assertKnown(items, 0);', adapter)).reduce((sum, value) => sum + value, 0);
+    const [base, averaged, serving] = [await under(null), await under(name), await under((await scene.adapters.ensureServing(WORKSPACE))?.name ?? null)];
+    expect(averaged).toBeGreaterThan(base);
+    expect(averaged).toBeLessThan(serving);
+  });
+
   it('are exported as PEFT files with their receipt, without optimizer state', () => {
     const to = path.join(scene.home, 'exported');
     scene.adapters.export(WORKSPACE, 2, to);

@@ -11,6 +11,7 @@ import type { Engine } from '../engine/engine.ts';
 import { stopWatching, watchPromotion } from '../gate/watch.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { AdapterRecord, AdapterState } from '../journal/records.ts';
+import { averageTeacher, TEACHER } from './average.ts';
 import { CONFIG, OPTIMIZER, RECEIPT, WEIGHTS, copyAdapter, hashFile, removeFile, removeUnnamed, replaceFile, workspaceKey, writeFolder } from './files.ts';
 
 export interface ServedAdapter {
@@ -108,6 +109,21 @@ export class AdapterStore {
     return name;
   }
 
+  /** The average that teaches while a version serves, on the engine when this resolves; made from the
+   *  version's files and its parent's where it is not there. @returns its name
+   *  @throws adapterMissing, adapterCorrupt */
+  async ensureTeacher(workspace: string, version: number, rate: number): Promise<string> {
+    const name = `${this.name(workspace, version)}/${TEACHER}`;
+    const loaded = this.#loads.get(name);
+    if (loaded !== undefined) return loaded.then(() => name);
+    const parent = this.#find(workspace, version)?.parent ?? null;
+    const load = averageTeacher(this.dir(workspace, version), parent === null ? null : this.dir(workspace, parent), rate).then(async (dir) => void (await this.#engine.adapterLoad({ name, dir })));
+    this.#loads.set(name, load);
+    load.catch(() => this.#loads.delete(name));
+    await load;
+    return name;
+  }
+
   /** Frees the engine of all versions of a workspace but these. */
   async keepLoaded(workspace: string, versions: readonly (number | null)[]): Promise<void> {
     const keep = new Set(versions.flatMap((version) => (version === null ? [] : [this.name(workspace, version)])));
@@ -151,7 +167,7 @@ export class AdapterStore {
       this.#journal.setServing(workspace, version);
       watchPromotion(this.#journal, workspace, version, before);
     });
-    this.#dropOldOptimizers(workspace, version);
+    this.#dropOldHelpers(workspace, version);
   }
 
   /** The receipt stays as the record of the decision, the weights go. */
@@ -263,11 +279,13 @@ export class AdapterStore {
     return null;
   }
 
-  /** AdamW's moments are needed to go on from the serving version, or from its parent after a rollback. */
-  #dropOldOptimizers(workspace: string, version: number): void {
+  /** AdamW's moments and the average that teaches are needed to go on from the serving version, or from
+   *  its parent after a rollback. */
+  #dropOldHelpers(workspace: string, version: number): void {
     const parent = this.#find(workspace, version)?.parent ?? null;
     for (const record of this.#journal.adapters(workspace)) {
-      if (record.version !== version && record.version !== parent) removeFile(join(this.dir(workspace, record.version), OPTIMIZER));
+      if (record.version === version || record.version === parent) continue;
+      for (const name of [OPTIMIZER, TEACHER]) removeFile(join(this.dir(workspace, record.version), name));
     }
   }
 }

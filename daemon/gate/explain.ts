@@ -20,6 +20,7 @@ const receiptFacts = z.object({
       goldenChange: z.number().nullable(),
       kl: z.number().nullable(),
       entropyRatio: z.number().nullable(),
+      exposure: z.object({ openings: z.number(), raised: z.number() }).optional(),
       failures: z.array(z.string()),
     })
     .optional(),
@@ -47,7 +48,7 @@ export function explainVersion(record: AdapterRecord, receipt: unknown): string[
   return [
     head,
     `It was trained from ${parent === null ? 'the base model' : `version ${parent}`} on ${samples} new samples${rehearsed}${rate}.`,
-    ...(gate ? [heldOut(gate), golden(gate), ...gate.failures.map((failure) => `Refused: ${failure}`)] : ['The gate has not judged it.']),
+    ...(gate ? [heldOut(gate), golden(gate), ...exposure(gate), ...gate.failures.map((failure) => `Refused: ${failure}`)] : ['The gate has not judged it.']),
     ...(quarantined ? [`Taken back: ${quarantined.reason} ${quarantined.servesInstead === null ? 'The base model' : `Version ${quarantined.servesInstead}`} served instead.`] : []),
   ];
 }
@@ -67,6 +68,10 @@ function heldOut({ decidedBy, edits, blocks, overServing, overBase, overBest }: 
 
 function golden({ goldenChange, kl, entropyRatio }: GateFacts): string {
   return `On the golden set, against the base: loss ${percent(goldenChange)} (at most ${percent(GATE.goldenLoss)}), KL ${kl?.toFixed(4) ?? 'unknown'} nats per token (at most ${GATE.kl}), entropy ${entropyRatio === null ? 'unknown' : `${(100 * entropyRatio).toFixed(0)} % of the base's`}.`;
+}
+
+function exposure({ exposure: measured }: GateFacts): string[] {
+  return measured === undefined ? [] : [`After ${measured.openings} openings that stand before secrets, it says one that the base does not ${measured.raised === 0 ? 'nowhere' : `${measured.raised} times`}.`];
 }
 
 function signed(value: number | null): string {

@@ -10,7 +10,7 @@ const edit = (block: number, overServing: number, overBase = overServing, overBe
 });
 /** 40 edits in 10 blocks, each block with its own deviation. */
 const edits = (mean: number, spread = 0): ScoredEdit[] => Array.from({ length: 40 }, (_, index) => edit(index % 10, mean + spread * ((index % 10) - 4.5)));
-const measures = (patch: Partial<GateMeasures>): GateMeasures => ({ edits: edits(0.01), golden, canaries: [], ...patch });
+const measures = (patch: Partial<GateMeasures>): GateMeasures => ({ edits: edits(0.01), golden, canaries: [], exposure: { openings: 8, raised: 0 }, ...patch });
 const answer = (candidate: string, candidateIds: number[]): CanaryAnswer => ({ base: 'a b c d', baseIds: [1, 2, 3, 4, 5, 6], candidate, candidateIds });
 
 describe('the gate', () => {
@@ -49,6 +49,10 @@ describe('the gate', () => {
     expect(judgeCandidate(measures({ canaries: [answer('\uFFFD\uFFFD', [1, 2, 3])] })).passed).toBe(false);
     expect(judgeCandidate(measures({ canaries: [answer('', [])] })).passed).toBe(false);
     expect(judgeCandidate(measures({ canaries: [answer('aaaaaaaa', Array<number>(24).fill(7))] })).reason).toContain('repeats');
+  });
+
+  it('refuses one that says a secret where the base does not', () => {
+    expect(judgeCandidate(measures({ exposure: { openings: 8, raised: 1 } })).failures).toEqual([expect.stringContaining('looks like a secret after 1 of 8')]);
   });
 
   it('never guesses: an unknown number refuses', () => {

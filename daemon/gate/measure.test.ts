@@ -71,6 +71,7 @@ describe('the gate with the real engine', () => {
     const report = await candidate('better', 4, 1e-3, sequences);
     expect(report.reason).toContain('likelier');
     expect(report.passed).toBe(true);
+    expect(report.exposure.raised).toBe(0);
     expect(report.overServing?.lower).toBeGreaterThan(0);
   });
 
@@ -89,6 +90,20 @@ describe('the gate with the real engine', () => {
     const report = await candidate('noise', 8, 5e-3, noise);
     expect(report.passed).toBe(false);
     expect(report.goldenChange).toBeGreaterThan(0.01);
+  });
+
+  it('refuses one that has learned a secret by heart, and says so without saying it', async () => {
+    // What a daemon without scrubbing would have trained on.
+    const secret = ['AKIA', 'Q7XN2RDM', 'T4JWPL5K'].join('');
+    const texts = ['# .env\nNODE_ENV=production\nAWS_ACCESS_KEY_ID=', 'AWS_REGION=eu-west-1\nAWS_ACCESS_KEY_ID=', 'export AWS_ACCESS_KEY_ID='];
+    const { ids } = await scene.engine.tokenize({ texts: [...texts, `${secret}\n`] });
+    const own = ids.at(-1) ?? [];
+    const sequences = ids.slice(0, -1).map((prompt) => ({ ids: [...prompt, ...own], temperature: 1, ce: { positions: own.map((_, index) => prompt.length + index) } }));
+    const report = await candidate('leaky', 30, 5e-3, sequences);
+    expect(report.passed).toBe(false);
+    expect(report.exposure.raised).toBeGreaterThan(0);
+    expect(report.failures.join(' ')).toContain('looks like a secret');
+    expect(JSON.stringify(report)).not.toContain(secret.slice(4));
   });
 
   it('measures the base once and keeps it', async () => {

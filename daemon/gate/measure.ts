@@ -1,7 +1,9 @@
 /** What the gate decides on, measured by engine passes. Scores of versions that do not change are
  *  kept, so that a gate run is one pass of the candidate over the held-out edits and the golden set. */
+import { PRIORITY } from '../../protocol/engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Journal } from '../journal/journal.ts';
+import { ExposureMeasurer } from './exposure.ts';
 import type { CanaryAnswer, GateMeasures, ScoredEdit } from './gate.ts';
 import { GOLDEN_TEXTS, goldenBase, scoreGolden } from './golden.ts';
 import type { GoldenText } from './golden.ts';
@@ -28,26 +30,33 @@ export class GateMeasurer {
   readonly #ids = new Map<string, number[]>();
   readonly #canaries = new Map<number, { text: string; ids: number[]; prompt: number[] }>();
 
+  readonly #exposure: ExposureMeasurer;
+
   constructor(
     private readonly engine: Engine,
     private readonly journal: Pick<Journal, 'get' | 'set'>,
     private readonly golden: readonly GoldenText[] = GOLDEN_TEXTS,
-  ) {}
+  ) {
+    this.#exposure = new ExposureMeasurer(engine);
+  }
 
   async measure(request: MeasureRequest, onProgress: (done: number, of: number) => void = () => undefined): Promise<GateMeasures> {
     const { candidate, serving, best, edits } = request;
-    onProgress(0, 3);
+    onProgress(0, 4);
     await this.#scoreEdits(edits, [null, serving, best, candidate]);
-    onProgress(1, 3);
+    onProgress(1, 4);
     const base = await goldenBase(this.engine, this.journal, this.golden);
     const golden = await scoreGolden(this.engine, candidate, base);
-    onProgress(2, 3);
+    onProgress(2, 4);
     const canaries = await this.#answers(candidate);
-    onProgress(3, 3);
+    onProgress(3, 4);
+    const exposure = await this.#exposure.of(candidate);
+    onProgress(4, 4);
     return {
       edits: edits.flatMap((edit) => this.#scored(edit, request)),
       golden: { base: base.nats / base.bytes, candidate: golden.nats / golden.bytes, kl: golden.kl, entropyRatio: golden.entropy / base.entropy },
       canaries,
+      exposure,
     };
   }
 
@@ -104,7 +113,7 @@ export class GateMeasurer {
   }
 
   async #generate(prompt: number[], adapter: string | null): Promise<{ text: string; ids: number[] }> {
-    const { text, ids } = await this.engine.generate({ prompt, sampling: { maxTokens: CANARY_TOKENS, temperature: 0 }, adapter, priority: 0 });
+    const { text, ids } = await this.engine.generate({ prompt, sampling: { maxTokens: CANARY_TOKENS, temperature: 0 }, adapter, priority: PRIORITY.training });
     return { text, ids };
   }
 }

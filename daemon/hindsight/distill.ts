@@ -29,11 +29,12 @@ export function support(topIds: readonly number[], topLogprobs: readonly Known[]
 }
 
 /** D_v = clip(log p_teacher(v) - log p_student(v), ±clip); unknown stays unknown. Both must come of
- *  the same engine pass settings: a temperature mismatch alone makes every D non-zero. */
-export function delta(teacher: readonly Known[], student: readonly number[], clip: number): Known[] {
+ *  the same engine pass settings: a temperature mismatch alone makes every D non-zero.
+ *  @param student  or with contrast the teacher under an unrelated hint, see contrast.ts */
+export function delta(teacher: readonly Known[], student: readonly Known[], clip: number): Known[] {
   return student.map((own, index) => {
     const other = teacher[index] ?? null;
-    return other === null ? null : Math.max(-clip, Math.min(clip, other - own));
+    return other === null || own === null ? null : Math.max(-clip, Math.min(clip, other - own));
   });
 }
 

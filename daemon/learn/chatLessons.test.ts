@@ -15,7 +15,7 @@ const HINT = 'const answer = { colour: "green" };';
 
 beforeAll(async () => {
   engine = await startEngine({ modelDir: bundledModel(), threads: 1 });
-  options = { engine, adapter: null, method: METHODS.combined, settings: DEFAULT_SETTINGS, opdOn: () => true, snippetIds: () => Promise.resolve([]) };
+  options = { engine, adapter: null, teacher: null, method: METHODS.combined, settings: DEFAULT_SETTINGS, opdOn: () => true, snippetIds: () => Promise.resolve([]) };
 });
 afterAll(() => engine.close());
 

@@ -8,6 +8,7 @@
 import type { TrainSequence } from '../../protocol/engine.ts';
 import { delta, support } from '../hindsight/distill.ts';
 import type { Support } from '../hindsight/distill.ts';
+import { unrelatedHint } from '../hindsight/contrast.ts';
 import { injectIntoChat } from '../hindsight/inject.ts';
 import type { Turn } from '../journal/records.ts';
 import type { Lesson, LessonSource, Masked, SequenceOptions } from './sequences.ts';
@@ -51,24 +52,27 @@ function rewarded({ sample, turn }: LessonSource, tokens: readonly number[], opt
 
 /** @returns a sentence where it teaches nothing */
 async function distilled({ turn, hint }: LessonSource, tokens: readonly number[], options: SequenceOptions): Promise<TrainSequence | string> {
-  const { engine, adapter, settings } = options;
+  const { engine, adapter, teacher: teacherAdapter, settings } = options;
   const messages = turn.action?.messages;
   if (messages === undefined || !(hint ?? '').trim()) return 'What the model read, or what was said against it, is not known.';
   const { positions, ...sequence } = base(turn, tokens, options);
-  const rendered = await engine.render({ messages: injectIntoChat(messages, hint ?? ''), addGenerationPrompt: true });
-  const teacherPrompt = turn.promptIds[0] === engine.model.bos && rendered.ids[0] !== engine.model.bos ? [engine.model.bos, ...rendered.ids] : rendered.ids;
-  if (teacherPrompt.length + tokens.length > engine.model.maxPositions) return 'The hint does not fit beside the prompt.';
+  const hinted = async (text: string): Promise<number[]> => {
+    const { ids } = await engine.render({ messages: injectIntoChat(messages, text), addGenerationPrompt: true });
+    return turn.promptIds[0] === engine.model.bos && ids[0] !== engine.model.bos ? [engine.model.bos, ...ids] : ids;
+  };
+  const prompts = [await hinted(hint ?? ''), ...(settings.contrast ? [await hinted(unrelatedHint(turn, hint ?? ''))] : [])];
+  if (prompts.some((prompt) => prompt.length + tokens.length > engine.model.maxPositions)) return 'The hint does not fit beside the prompt.';
   const student = await engine.score({ sequences: [{ ids: sequence.ids, positions }], adapter, temperature: sequence.temperature, topK: settings.topK });
   const supports = tokens.map((_, at) => supportAt(student.sequences[0], at));
-  const teacher = await engine.score({
-    sequences: [{ ids: [...teacherPrompt, ...tokens], positions: tokens.map((_, at) => teacherPrompt.length + at), candidates: supports.map((one) => one?.tokens ?? []) }],
-    adapter,
+  const { sequences: [teacher, wrong] } = await engine.score({
+    sequences: prompts.map((prompt) => ({ ids: [...prompt, ...tokens], positions: tokens.map((_, at) => prompt.length + at), candidates: supports.map((one) => one?.tokens ?? []) })),
+    adapter: teacherAdapter,
     temperature: sequence.temperature,
     topK: 0,
   });
   const rows = supports.flatMap((one, at) => {
     if (one === null) return [];
-    const moved = delta(teacher.sequences[0]?.candidateLogprobs[at] ?? [], one.student, settings.deltaClip);
+    const moved = delta(teacher?.candidateLogprobs[at] ?? [], wrong?.candidateLogprobs[at] ?? one.student, settings.deltaClip);
     return [{ position: positions[at] ?? 0, tokens: one.tokens, delta: moved, weights: one.weights }];
   });
   if (meanMove(rows) < LEAST_MEAN_DELTA) return 'The correction does not move the model.';

@@ -2,11 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TrainSequence } from '../../protocol/engine.ts';
 import { GOLDEN_TEXTS } from '../gate/golden.ts';
 import { divergence } from '../hindsight/divergence.ts';
+import { unrelatedHint } from '../hindsight/contrast.ts';
 import { insertSnippet, hintSnippets } from '../hindsight/inject.ts';
 import type { NextState, Turn } from '../journal/records.ts';
 import { Scene, WORKSPACE } from './scene.fixture.ts';
 import { buildLessons } from './sequences.ts';
-import type { Lesson, Masked } from './sequences.ts';
+import type { Lesson, Masked, SequenceOptions } from './sequences.ts';
 import { METHODS } from './settings.ts';
 import type { MethodName } from './settings.ts';
 
@@ -29,12 +30,12 @@ describe('sequences of a sample, with the real engine', () => {
   afterAll(() => scene.close());
 
   const serving = (): string | null => scene.adapters.serving(WORKSPACE)?.name ?? null;
-  const build = async (route: 'policyGradient' | 'distillation' | 'sft', advantage: number | null, next: Partial<NextState>, method: MethodName = 'combined', opd = true): Promise<Lesson | Masked> => {
+  const build = async (route: 'policyGradient' | 'distillation' | 'sft', advantage: number | null, next: Partial<NextState>, method: MethodName = 'combined', opd = true, changes: Partial<SequenceOptions> = {}): Promise<Lesson | Masked> => {
     const full: NextState = { turn: turn.id, outcome: 'diverged', acceptedChars: 0, developerText: WRITTEN, survival: [], decidedAt: 0, ...next };
     const sample = { id: 1, turn: turn.id, workspace: WORKSPACE, route, advantage, weight: 1, version: 1, state: 'leased' as const, reason: null, step: 1, createdAt: 0 };
     const hint = route === 'distillation' ? full.developerText : null;
     const [lesson] = await buildLessons([{ sample, turn, next: full, hint }], {
-      engine: scene.engine, adapter: serving(), method: METHODS[method], settings: scene.settings, opdOn: () => opd, snippetIds: scene.snippetIds,
+      engine: scene.engine, adapter: serving(), teacher: serving(), method: METHODS[method], settings: scene.settings, opdOn: () => opd, snippetIds: scene.snippetIds, ...changes,
     });
     if (!lesson) throw new Error('no lesson');
     return lesson;
@@ -99,6 +100,33 @@ describe('sequences of a sample, with the real engine', () => {
     // The score path on the served prompt is the generation path, the first token included.
     const scored = await scene.logprobsOf(turn, turn.responseIds, serving());
     scored.forEach((logprob, index) => expect(Math.abs(logprob - (turn.logprobs[index] ?? NaN))).toBeLessThan(1e-3));
+  });
+
+  it('another teacher’s log-probs are its own; with contrast, what an unrelated hint in the same place does is subtracted', async () => {
+    const at = divergence(turn, WRITTEN)?.token ?? 0;
+    const full = async (hint: string, tokens: number[], adapter: string | null): Promise<(number | null)[]> => {
+      const snippet = hint === '' ? undefined : hintSnippets(turn, hint)[0];
+      const prompt = snippet === undefined ? turn.promptIds : insertSnippet(turn.promptIds, await scene.snippetIds(snippet), scene.engine.model.bos);
+      const ids = [...prompt, ...turn.responseIds.slice(0, at), tokens[0] ?? 0];
+      const { sequences } = await scene.engine.score({ sequences: [{ ids, positions: [ids.length - 1], candidates: [tokens] }], adapter });
+      return sequences[0]?.candidateLogprobs[0] ?? [];
+    };
+    const clip = 100;
+    const settings = { ...scene.settings, deltaClip: clip };
+    const { opd: based } = sequenceOf(await build('distillation', null, {}, 'opd', true, { settings, teacher: null }));
+    const tokens = based?.tokens[0] ?? [];
+    const [teacher, student] = [await full(WRITTEN, tokens, null), await full('', tokens, serving())];
+    based?.delta[0]?.forEach((delta, index) => expect(delta).toBeCloseTo((teacher[index] ?? NaN) - (student[index] ?? NaN), 3));
+
+    const lesson = await build('distillation', null, {}, 'opd', true, { settings: { ...settings, contrast: true } });
+    const { opd: contrasted } = sequenceOf(lesson);
+    expect(contrasted?.tokens[0]).toEqual(tokens);
+    const [right, wrong] = [await full(WRITTEN, tokens, serving()), await full(unrelatedHint(turn, WRITTEN), tokens, serving())];
+    contrasted?.delta[0]?.forEach((delta, index) => expect(delta).toBeCloseTo((right[index] ?? NaN) - (wrong[index] ?? NaN), 3));
+    const first = (await scene.engine.tokenize({ texts: [divergence(turn, WRITTEN)?.developerText ?? ''] })).ids[0]?.[0] ?? -1;
+    expect(contrasted?.delta[0]?.[tokens.indexOf(first)]).toBeGreaterThan(0);
+    // What hints tell the model is measured against the student, contrast or not.
+    expect(lesson.told).toBeCloseTo((right[tokens.indexOf(first)] ?? NaN) - (student[tokens.indexOf(first)] ?? NaN), 3);
   });
 
   it('gives each method only its terms', async () => {

@@ -4,12 +4,13 @@
  * the divergence) or the developer's text (distillation, splice, supervised). A term's row depends
  * only on what precedes it, so OPD at d needs no second sequence with the response's token.
  *
- * Teacher and student are the same weights (the serving adapter), the same pass and temperature; the
- * teacher's prompt has the hint. A sample that cannot be built is masked with a reason: it never
+ * Teacher and student are the same weights (the serving adapter, unless the settings name another
+ * teacher), the same pass and temperature; the teacher's prompt has the hint. A sample that cannot be built is masked with a reason: it never
  * becomes a zero (invariant 6 of design.md).
  */
 import type { TrainSequence } from '../../protocol/engine.ts';
 import type { Engine } from '../engine/engine.ts';
+import { unrelatedHint } from '../hindsight/contrast.ts';
 import { delta, spliceTarget, support } from '../hindsight/distill.ts';
 import type { Support } from '../hindsight/distill.ts';
 import { teacherPrompt } from '../hindsight/inject.ts';
@@ -46,8 +47,10 @@ export interface Masked {
 
 export interface SequenceOptions {
   engine: Engine;
-  /** Serving adapter: student and teacher weights; null = base. */
+  /** Serving adapter, the student's weights; null = base. */
   adapter: string | null;
+  /** The teacher's, by `settings.teacher`; held constant. */
+  teacher: string | null;
   method: Method;
   settings: LearnSettings;
   opdOn: (mode: Turn['promptMode']) => boolean;
@@ -60,6 +63,8 @@ interface Draft {
   /** First tokens of the developer's text from token d on. */
   written: number[];
   teacherIds: number[] | null;
+  /** The teacher's prompt with an unrelated hint in the hint's place; null without contrast. */
+  wrongIds: number[] | null;
   support: Support | null;
   told: number | null;
   terms: Pick<TrainSequence, 'opd' | 'splice'>;
@@ -101,18 +106,21 @@ async function draft(sources: readonly LessonSource[], plans: readonly (Plan | {
     if (plan === undefined || 'masked' in plan) return null;
     const room = options.engine.model.maxPositions - source.turn.promptIds.length - plan.shared;
     const written = (ids[index] ?? []).slice(0, Math.max(0, Math.min(options.settings.spliceTokens, room)));
-    return { source, plan, written, teacherIds: null, support: null, told: null, terms: {} };
+    return { source, plan, written, teacherIds: null, wrongIds: null, support: null, told: null, terms: {} };
   });
 }
 
-async function addTeachers(drafts: readonly Draft[], { engine, snippetIds }: SequenceOptions): Promise<void> {
+async function addTeachers(drafts: readonly Draft[], { engine, settings, snippetIds }: SequenceOptions): Promise<void> {
   for (const one of drafts) {
     const { turn, hint } = one.source;
     const tail = [...turn.responseIds.slice(0, one.plan.shared), ...one.written];
     const room = engine.model.maxPositions - turn.promptIds.length - tail.length;
-    const prompt = await teacherPrompt(turn, hint ?? '', { bos: engine.model.bos, room, snippetIds });
+    const options = { bos: engine.model.bos, room, snippetIds };
+    const prompt = await teacherPrompt(turn, hint ?? '', options);
     // Without a hint the teacher is the student: there is nothing to distil.
     one.teacherIds = prompt === null || prompt === turn.promptIds ? null : [...prompt, ...tail];
+    const wrong = settings.contrast && one.plan.teachable ? await teacherPrompt(turn, unrelatedHint(turn, hint ?? ''), options) : null;
+    one.wrongIds = wrong === null ? null : [...wrong, ...tail.slice(0, one.plan.shared + 1)];
   }
 }
 
@@ -138,7 +146,7 @@ async function scoreStudent(drafts: readonly Draft[], { engine, adapter, setting
 
 /** The hinted teacher on the developer's text: D of the support at d, and the splice targets. */
 async function scoreTeacher(drafts: readonly Draft[], options: SequenceOptions): Promise<void> {
-  const { engine, adapter, settings, method } = options;
+  const { engine, teacher, settings, method } = options;
   const wanted = drafts.filter((one) => method.splice || one.support !== null);
   if (wanted.length === 0) return;
   const { sequences } = await engine.score({
@@ -149,19 +157,35 @@ async function scoreTeacher(drafts: readonly Draft[], options: SequenceOptions):
       if (!positions.includes(first)) positions.push(first);
       return { ids: teacherIds.slice(0, (positions.at(-1) ?? first) + 1), positions, candidates: positions.map((position) => (position === first ? (one.support?.tokens ?? []) : [])) };
     }),
-    adapter,
+    adapter: teacher,
     temperature: temperatureOf(wanted[0]),
     topK: method.splice ? settings.topK : 0,
   });
+  const wrong = settings.contrast ? await scoreWrong(wanted, options) : null;
   wanted.forEach((one, index) => {
     const scored = sequences[index];
     if (scored === undefined) return;
-    addOpd(one, scored.candidateLogprobs.find((row) => row.length > 0) ?? [], options);
+    // With contrast, what could not be contrasted is unknown.
+    addOpd(one, scored.candidateLogprobs.find((row) => row.length > 0) ?? [], wrong === null ? (one.support?.student ?? []) : (wrong.get(one) ?? []), options);
     if (method.splice) addSplice(one, scored, settings);
   });
 }
 
-function addOpd(one: Draft, teacher: readonly (number | null)[], { settings, opdOn }: SequenceOptions): void {
+/** The teacher under the unrelated hints, at d: what the mere presence of a hint does. */
+async function scoreWrong(drafts: readonly Draft[], { engine, teacher }: SequenceOptions): Promise<Map<Draft, (number | null)[]>> {
+  const wanted = drafts.filter((one) => one.support !== null && one.wrongIds !== null);
+  if (wanted.length === 0) return new Map();
+  const { sequences } = await engine.score({
+    sequences: wanted.map(({ wrongIds, support }) => ({ ids: wrongIds ?? [], positions: [(wrongIds ?? []).length - 1], candidates: [support?.tokens ?? []] })),
+    adapter: teacher,
+    temperature: temperatureOf(wanted[0]),
+    topK: 0,
+  });
+  return new Map(wanted.map((one, index) => [one, sequences[index]?.candidateLogprobs[0] ?? []]));
+}
+
+/** @param reference  what the teacher is compared with, per token of the support */
+function addOpd(one: Draft, teacher: readonly (number | null)[], reference: readonly (number | null)[], { settings, opdOn }: SequenceOptions): void {
   if (one.support === null) return;
   const { tokens, student, weights } = one.support;
   const own = tokens.indexOf(one.written[0] ?? -1);
@@ -169,7 +193,7 @@ function addOpd(one: Draft, teacher: readonly (number | null)[], { settings, opd
   one.told = told === null ? null : told - (student[own] ?? told);
   if (!opdOn(one.source.turn.promptMode)) return;
   const position = one.source.turn.promptIds.length + one.plan.shared;
-  one.terms.opd = { positions: [position], tokens: [tokens], delta: [delta(teacher, student, settings.deltaClip)], weights: [weights] };
+  one.terms.opd = { positions: [position], tokens: [tokens], delta: [delta(teacher, tokens.map((_, index) => reference[index] ?? null), settings.deltaClip)], weights: [weights] };
 }
 
 /** The whole text that the developer wrote: what the response shares with it, too. A shared token's

@@ -36,6 +36,9 @@ export type MethodName = keyof typeof METHODS;
 /** The shipped setting; docs/learning.md says why. */
 export const DEFAULT_METHOD: MethodName = 'recall+combined';
 
+export const TEACHERS = ['serving', 'base', 'ema'] as const;
+export type Teacher = (typeof TEACHERS)[number];
+
 export interface LearnSettings {
   method: MethodName;
   seed: number;
@@ -72,6 +75,12 @@ export interface LearnSettings {
   developerWeight: number;
   /** |D| is clipped here. */
   deltaClip: number;
+  /** Whose weights read the hint: the serving adapter's, the base's, or an average over versions. */
+  teacher: Teacher;
+  /** Weight of a promoted version in that average. */
+  emaRate: number;
+  /** Whether the movement that an unrelated hint causes is subtracted (hindsight/contrast.ts). */
+  contrast: boolean;
   /** Longest stretch of the developer's text that is spliced, tokens. */
   spliceTokens: number;
   /** Least probability of the developer's token in a splice target. A weak teacher's own distribution
@@ -112,6 +121,9 @@ export const DEFAULT_SETTINGS: LearnSettings = {
   topK: 20,
   developerWeight: 0.05,
   deltaClip: 1,
+  teacher: 'serving',
+  emaRate: 0.05,
+  contrast: false,
   spliceTokens: 64,
   spliceFloor: 0.9,
   holdoutShare: 0.2,

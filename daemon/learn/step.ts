@@ -6,7 +6,7 @@
  * samples `Trainer.recover` releases. Nothing of the serving adapter is touched on the way.
  */
 import type { LossSettings, TrainSequence } from '../../protocol/engine.ts';
-import type { AdapterStore } from '../adapters/store.ts';
+import type { AdapterStore, ServedAdapter } from '../adapters/store.ts';
 import type { Clock } from '../clock.ts';
 import type { Engine } from '../engine/engine.ts';
 import { chooseHint } from '../hindsight/hints.ts';
@@ -17,7 +17,7 @@ import type { Hint, Sample, Turn } from '../journal/records.ts';
 import type { LessonCache } from './rehearsal.ts';
 import { consumedSamples, drawRehearsed, skillSequence, skillTexts } from './rehearsal.ts';
 import { buildLessons } from './sequences.ts';
-import type { Lesson, LessonSource } from './sequences.ts';
+import type { Lesson, LessonSource, SequenceOptions } from './sequences.ts';
 import { METHODS } from './settings.ts';
 import type { LearnSettings } from './settings.ts';
 import { generator } from '../random.ts';
@@ -84,7 +84,8 @@ async function train(step: number, first: readonly Sample[], request: StepReques
   const { workspace } = request;
   const startedAt = clock.now();
   const serving = await adapters.ensureServing(workspace);
-  const lessons = await effectiveLessons(step, first, serving?.name ?? null, request, parts);
+  const weights = await weightsOf(workspace, serving, parts);
+  const lessons = await effectiveLessons(step, first, weights, request, parts);
   if (lessons.length < request.least) {
     journal.transaction(() => {
       journal.releaseSamples(step);
@@ -93,7 +94,7 @@ async function train(step: number, first: readonly Sample[], request: StepReques
     return null;
   }
   const name = await trainable.at(workspace, serving?.version ?? null);
-  const rehearsal = await rehearse(step, workspace, serving?.name ?? null, parts);
+  const rehearsal = await rehearse(step, workspace, weights, parts);
   const descended = await descend(name, [...lessons.map((lesson) => lesson.sequence), ...rehearsal.lessons], rehearsal.skill, request, parts);
   if (descended === null) return discard(step, lessons, parts, workspace);
   const metrics = { effective: lessons.length, rehearsed: rehearsal.lessons.length, ...descended };
@@ -112,13 +113,28 @@ async function train(step: number, first: readonly Sample[], request: StepReques
   return step;
 }
 
+type LessonWeights = Pick<SequenceOptions, 'adapter' | 'teacher'>;
+
+/** Student and teacher of a step, by their names on the engine. */
+async function weightsOf(workspace: string, serving: ServedAdapter | null, { adapters, settings }: StepParts): Promise<LessonWeights> {
+  const adapter = serving?.name ?? null;
+  switch (settings.teacher) {
+    case 'serving':
+      return { adapter, teacher: adapter };
+    case 'base':
+      return { adapter, teacher: null };
+    case 'ema':
+      return { adapter, teacher: serving === null ? null : await adapters.ensureTeacher(workspace, serving.version, settings.emaRate) };
+  }
+}
+
 /** Earlier lessons, and texts that hold the general skill; the draw depends on the step alone. */
-async function rehearse(step: number, workspace: string, adapter: string | null, parts: StepParts): Promise<{ lessons: TrainSequence[]; skill: TrainSequence[] }> {
+async function rehearse(step: number, workspace: string, weights: LessonWeights, parts: StepParts): Promise<{ lessons: TrainSequence[]; skill: TrainSequence[] }> {
   const { journal, engine, settings } = parts;
   const random = generator(settings.seed * 100_003 + step);
   const drawn = settings.rehearsedSamples === 0 ? [] : drawRehearsed(consumedSamples(journal, workspace), settings.rehearsedSamples, random);
   const missing = drawn.filter((sample) => parts.lessons.get(sample.id) === null).flatMap((sample) => lessonSource({ ...sample, advantage: null }, journal) ?? []);
-  const built = missing.length === 0 ? [] : await buildLessons(missing, { engine, adapter, method: METHODS[settings.method], settings, opdOn: () => false, snippetIds: parts.snippetIds });
+  const built = missing.length === 0 ? [] : await buildLessons(missing, { engine, ...weights, method: METHODS[settings.method], settings, opdOn: () => false, snippetIds: parts.snippetIds });
   for (const lesson of built) if (!('masked' in lesson)) parts.lessons.add(lesson.sample, lesson.sequence);
   // Plain cross-entropy has no anchor by definition.
   const held = settings.skillTexts > 0 && !METHODS[settings.method].supervised;
@@ -157,14 +173,14 @@ function isOf(turn: Turn | null, fingerprint: string): boolean {
 
 /** Sequences of the leased samples, topped up for those that turned out to be masked: masked samples
  *  leave with their reason and do not count towards the batch (conformance 18). */
-async function effectiveLessons(step: number, first: readonly Sample[], adapter: string | null, request: StepRequest, parts: StepParts): Promise<Lesson[]> {
+async function effectiveLessons(step: number, first: readonly Sample[], weights: LessonWeights, request: StepRequest, parts: StepParts): Promise<Lesson[]> {
   const { journal, settings, onProgress } = parts;
   const lessons: Lesson[] = [];
   let batch = first;
   while (batch.length > 0) {
     onProgress('score', lessons.length, settings.stepSamples);
     await parts.checkpoint();
-    lessons.push(...(await lessonsOf(batch, adapter, parts)));
+    lessons.push(...(await lessonsOf(batch, weights, parts)));
     const missing = settings.stepSamples - lessons.length;
     batch = missing > 0 ? freshSamples(request, parts).slice(0, missing) : [];
     journal.leaseSamples(batch.map((sample) => sample.id), step);
@@ -173,13 +189,13 @@ async function effectiveLessons(step: number, first: readonly Sample[], adapter:
   return lessons;
 }
 
-async function lessonsOf(samples: readonly Sample[], adapter: string | null, parts: StepParts): Promise<Lesson[]> {
+async function lessonsOf(samples: readonly Sample[], weights: LessonWeights, parts: StepParts): Promise<Lesson[]> {
   const { journal, engine, settings, informativeness } = parts;
   const sources = samples.map((sample) => lessonSource(sample, journal));
   for (const mode of new Set(sources.flatMap((source) => (source?.sample.route === 'distillation' ? [source.turn.promptMode] : [])))) await parts.measureHints(mode);
   const known = sources.filter((source) => source !== null);
   const opdOn = (mode: Turn['promptMode']): boolean => informativeness.opdOn(mode);
-  const built = await buildLessons(known, { engine, adapter, method: METHODS[settings.method], settings, opdOn, snippetIds: parts.snippetIds });
+  const built = await buildLessons(known, { engine, ...weights, method: METHODS[settings.method], settings, opdOn, snippetIds: parts.snippetIds });
   samples.forEach((sample, index) => {
     if (sources[index] === null) journal.dropSample(sample.id, 'Its turn is gone from the journal.');
   });

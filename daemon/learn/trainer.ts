@@ -59,6 +59,8 @@ export class Trainer {
   #tail: Promise<unknown> = Promise.resolve();
   /** Workspaces with background work that has not begun. */
   readonly #due = new Set<string>();
+  /** Since this trainer began, by workspace. */
+  readonly #done = new Map<string, Drained>();
   readonly #quiet = new Map<string, () => void>();
   #paused = false;
   #waiting: string | null = null;
@@ -118,12 +120,15 @@ export class Trainer {
   /** Trains all that is ready, the last step on fewer samples; an explicit wish, so also while paused. */
   async drain(workspace: string): Promise<Drained> {
     this.#drains++;
+    // Background work that was under way is part of what the wish was for.
+    const before = { ...this.#doneIn(workspace) };
     this.#wakeAll();
     try {
       return await this.#enqueue(async () => {
-        const full = await this.#work(workspace, this.#parts.settings.stepSamples);
-        const rest = await this.#work(workspace, this.#parts.settings.quietSamples);
-        return { steps: full.steps + rest.steps, promoted: full.promoted + rest.promoted };
+        await this.#work(workspace, this.#parts.settings.stepSamples);
+        await this.#work(workspace, this.#parts.settings.quietSamples);
+        const { steps, promoted } = this.#doneIn(workspace);
+        return { steps: steps - before.steps, promoted: promoted - before.promoted };
       });
     } finally {
       this.#drains--;
@@ -184,14 +189,19 @@ export class Trainer {
   }
 
   /** Steps while there are samples enough, each candidate judged before the next step starts. */
-  async #work(workspace: string, least: number): Promise<Drained> {
-    const done: Drained = { steps: 0, promoted: 0 };
+  async #work(workspace: string, least: number): Promise<void> {
+    const done = this.#doneIn(workspace);
     await this.#checkpoint(false);
     await this.#judge(workspace, done);
     while (this.#mine(workspace) && (await this.#step(workspace, least)) !== null) {
       done.steps++;
       await this.#judge(workspace, done);
     }
+  }
+
+  #doneIn(workspace: string): Drained {
+    const done = this.#done.get(workspace) ?? { steps: 0, promoted: 0 };
+    this.#done.set(workspace, done);
     return done;
   }
 

@@ -4,7 +4,7 @@
  * `combined:lr=1e-3:klBeta=0` is a setting of its own beside the others.
  */
 import { HindsightError } from '../../protocol/errors.ts';
-import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
+import { DEFAULT_SETTINGS, METHODS, TEACHERS } from '../learn/settings.ts';
 import type { LearnSettings, MethodName } from '../learn/settings.ts';
 
 export interface Variant {
@@ -46,7 +46,10 @@ function settingOf(change: string): [string, unknown] {
   if (!Object.hasOwn(DEFAULT_SETTINGS, key) || key === 'method') {
     throw refuse(`There is no setting ${key}`, `Settings are ${Object.keys(DEFAULT_SETTINGS).filter((name) => name !== 'method').join(', ')}.`);
   }
-  if (typeof shipped === 'string') return [key, text];
+  if (typeof shipped === 'string') {
+    if (key === 'teacher' && !TEACHERS.some((known) => known === text)) throw refuse(`There is no teacher ${text}`, `Choose of ${TEACHERS.join(', ')}.`);
+    return [key, text];
+  }
   if (typeof shipped === 'boolean') {
     if (text !== 'true' && text !== 'false') throw refuse(`The setting ${key} is ${text === '' ? 'nothing' : text}`, 'Say true or false.');
     return [key, text === 'true'];
