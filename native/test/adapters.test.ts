@@ -22,7 +22,7 @@ const train = async (target: NativeModel, adapter: number): Promise<void> => {
   await target.optimStep(adapter, STEP);
 };
 
-describe('round trip (26)', () => {
+describe('conformance 26: round trip', () => {
   test.each(['llama', 'llama3-rope', 'qwen2', 'qwen3'])('%s: keys, shapes, types, values, metadata and configuration survive', async (name) => {
     const base = await loadNative().load({ dir: join(FIXTURES, name), threads: 1 });
     const source = join(FIXTURES, name, 'adapter');

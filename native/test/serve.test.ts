@@ -24,7 +24,7 @@ afterAll(() => model.close());
 const generate = (request: Partial<GenerateRequest> = {}, onToken?: (token: number, logprob: number) => void) =>
   model.generate({ id: nextId++, prompt, maxTokens: 20, temperature: 0, ...request }, onToken);
 
-describe('score path = generation path (9, 11)', () => {
+describe('conformance 9, 11: score path = generation path', () => {
   test.each([[0, 1], [0.7, 0.7], [1.3, 0.9]])('temperature %d, log-probs at %d', async (temperature, logprobTemperature) => {
     const made = await generate({ temperature, logprobTemperature, seed: 3, adapter });
     const ids = Int32Array.of(...prompt, ...made.tokens);
@@ -47,7 +47,7 @@ describe('score path = generation path (9, 11)', () => {
   });
 });
 
-describe('prefix cache (20)', () => {
+describe('conformance 20: prefix cache', () => {
   test.each([1, 2, 31, 32, 33, 64, 100, 149])('a warm prefix of %i tokens gives the logits of a cold cache, bit for bit', async (warm) => {
     const positions = span(warm + 1, prompt.length);
     await model.clearCache();
@@ -226,7 +226,7 @@ describe('score', () => {
     expect(best.topIds.length + best.topLogprobs.length).toBe(24);
   });
 
-  test('teacher log-probs have the response\'s length and the first equals a full pass (10)', async () => {
+  test('conformance 10: teacher log-probs have the response\'s length and the first equals a full pass', async () => {
     const hint = randomIds(shape, 11, 77);
     const positions = span(120, 150);
     const teacher = await model.score({ ids: Int32Array.of(...hint, ...prompt), positions: positions.map((p) => p + 11) });

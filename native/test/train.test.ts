@@ -86,7 +86,7 @@ describe('finite differences', () => {
   });
 });
 
-test('OPD alone on a response that contradicts the teacher lowers its probability (12)', async () => {
+test('conformance 12: OPD alone on a response that contradicts the teacher lowers its probability', async () => {
   const before = await scored(response, 1);
   const delta = filled(20, -0.8);
   const sequence: TrainSequence = { ids, temperature: 1, opd: { positions: response, k: 1, tokens: Int32Array.from(response, (p) => ids[p] ?? 0), delta, weights: filled(20, 1) } };
@@ -97,7 +97,7 @@ test('OPD alone on a response that contradicts the teacher lowers its probabilit
   expect(mean(after.logprobs)).toBeLessThan(mean(before.logprobs) - 0.05);
 });
 
-describe('only labelled tokens carry loss (13)', () => {
+describe('conformance 13: only labelled tokens carry loss', () => {
   test('tokens behind the last label change nothing', async () => {
     const changed = ids.slice();
     for (let p = 31; p < 40; p++) changed[p] = ((ids[p] ?? 0) + 7) % shape.vocab;
@@ -114,7 +114,7 @@ describe('only labelled tokens carry loss (13)', () => {
   });
 });
 
-test('loss and gradients do not depend on the order or the split of sequences (14)', async () => {
+test('conformance 14: loss and gradients do not depend on the order or the split of sequences', async () => {
   const rich = await richSequence();
   const other: TrainSequence = { ids: ids.subarray(0, 33), temperature: 1, pg: { positions: span(25, 33), advantages: filled(8, -0.5) }, ce: { positions: span(1, 9) } };
   const third: TrainSequence = { ids: randomIds(shape, 17, 4), temperature: 0.9, pg: { positions: span(3, 17), advantages: filled(14, 0.4) } };
@@ -132,7 +132,7 @@ test('loss and gradients do not depend on the order or the split of sequences (1
   expect(parts.reduce((sum, part) => sum + part.loss.pg, 0)).toBeCloseTo(forward.loss.loss.pg, 9);
 });
 
-describe('clipping (15)', () => {
+describe('conformance 15: clipping', () => {
   const withRatio = async (advantage: number, ratio: number): Promise<number> => {
     const { logprobs } = await scored(response, 1);
     const sequence: TrainSequence = { ids, temperature: 1, pg: { positions: response, advantages: filled(20, advantage), old: logprobs.map((l) => l - Math.log(ratio)) } };
@@ -158,7 +158,7 @@ describe('clipping (15)', () => {
   });
 });
 
-describe('kl (16)', () => {
+describe('conformance 16: kl', () => {
   test('is positive, and zero with no gradient where the policies are equal', async () => {
     const same = await model.createAdapter({ rank: 2, alpha: 4, targets: ['q_proj', 'down_proj'], seed: 1 });
     const equal = await model.forwardBackward(same, [{ ids, temperature: 0.7, kl: { positions: response } }], settings);
