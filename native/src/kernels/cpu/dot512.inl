@@ -6,9 +6,22 @@
 
 namespace {
 
-/// To the second-level cache.
-inline void bringNear(const Ahead& ahead) {
-  for (int i = 0; i < ahead.lines; ++i) __builtin_prefetch(static_cast<const char*>(ahead.from) + 64 * i, 0, 2);
+/// Steps of a tile between which it asks for other memory, a little at a time.
+constexpr int kStepGroups = 32;
+/// To the second-level cache: the share of step i of `steps`.
+inline void bringNear(const Ahead& ahead, int i, int steps) {
+  const char* from = static_cast<const char*>(ahead.from);
+  for (int line = ahead.lines * i / steps; line < ahead.lines * (i + 1) / steps; ++line) __builtin_prefetch(from + 64 * line, 0, 2);
+}
+/// What a tile of `rows` x 16 `strips` numbers is about to write and to add.
+inline void bringTarget(const Finish& finish, int rows, int strips) {
+  if (!finish.to) return;
+  for (int r = 0; r < rows; ++r)
+    for (int s = 0; s < strips; ++s) {
+      const long at = r * finish.ldto + 16 * s;
+      bringToWrite(finish.to + at);
+      if (finish.residual && finish.residual != finish.to) __builtin_prefetch(finish.residual + at);
+    }
 }
 inline __m512i broadcast(const void* p) { return _mm512_set1_epi32(lane(p)); }
 
@@ -40,8 +53,15 @@ void runPairs(const BfTile& t) {
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
     for (int s = 0; s < Strips; ++s) acc[r][s] = t.add ? _mm512_loadu_ps(t.c + r * t.ldc + 16 * s) : _mm512_setzero_ps();
-  bringNear(t.ahead);
-  for (int i = 0; i < t.parts; ++i) sumPairs<Rows, Strips>(acc, t.part[i].a, t.part[i].lda, t.part[i].b, t.ldb, t.part[i].groups);
+  const Part& base = t.part[0];
+  const int steps = (base.groups + kStepGroups - 1) / kStepGroups;
+  for (int i = 0; i < steps; ++i) {
+    const int first = base.groups * i / steps;
+    bringNear(t.ahead, i, steps);
+    if (i == steps - 1) bringTarget(t.finish, Rows, Strips);
+    sumPairs<Rows, Strips>(acc, base.a + 2 * first, base.lda, base.b + first * t.ldb, t.ldb, base.groups * (i + 1) / steps - first);
+  }
+  for (int i = 1; i < t.parts; ++i) sumPairs<Rows, Strips>(acc, t.part[i].a, t.part[i].lda, t.part[i].b, t.ldb, t.part[i].groups);
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
@@ -66,24 +86,33 @@ inline __m512i dotBytes(__m512i sum, __m512i a, __m512i b) {
 }
 
 template <int Rows>
+inline __attribute__((always_inline)) void sumBytes(__m512i (&acc)[Rows][4], const uint8_t* a, long lda, const int8_t* b, int groups) {
+  for (int g = 0; g < groups; ++g, b += 4 * kNarrowPanel) {
+    __m512i w[4];
+#pragma GCC unroll 4
+    for (int s = 0; s < 4; ++s) w[s] = _mm512_loadu_si512(b + 64 * s);
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) {
+      const __m512i x = broadcast(a + r * lda + 4 * g);
+#pragma GCC unroll 4
+      for (int s = 0; s < 4; ++s) acc[r][s] = dotBytes(acc[r][s], x, w[s]);
+    }
+  }
+}
+
+template <int Rows>
 void runBytes(const ByteTile& t) {
   __m512i acc[Rows][4];
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
     for (int s = 0; s < 4; ++s) acc[r][s] = t.add ? _mm512_loadu_si512(t.c + r * kNarrowPanel + 16 * s) : _mm512_setzero_si512();
-  bringNear(t.ahead);
-  const int8_t* b = t.b;
-  for (int g = 0; g < t.groups; ++g, b += 4 * kNarrowPanel) {
-    __m512i w[4];
-#pragma GCC unroll 4
-    for (int s = 0; s < 4; ++s) w[s] = _mm512_loadu_si512(b + 64 * s);
-#pragma GCC unroll 6
-    for (int r = 0; r < Rows; ++r) {
-      const __m512i x = broadcast(t.a + r * t.lda + 4 * g);
-#pragma GCC unroll 4
-      for (int s = 0; s < 4; ++s) acc[r][s] = dotBytes(acc[r][s], x, w[s]);
-    }
+  const int steps = (t.groups + kStepGroups - 1) / kStepGroups;
+  for (int i = 0; i < steps; ++i) {
+    const int first = t.groups * i / steps;
+    bringNear(t.ahead, i, steps);
+    if (i == steps - 1) bringTarget(t.finish, Rows, 4);
+    sumBytes<Rows>(acc, t.a + 4 * first, t.lda, t.b + static_cast<size_t>(first) * 4 * kNarrowPanel, t.groups * (i + 1) / steps - first);
   }
   if (!t.offset) {
 #pragma GCC unroll 6
@@ -119,6 +148,9 @@ void transposePairs(const uint16_t* panel, int count, int width, uint16_t* out) 
   }
   for (int n = 0; n < count; n += 16)
     for (int pair = 0; pair < kNarrowPanel / 2; pair += 8) {
+      // 16 outputs further on, 2 KB are written: a quarter of them is asked for here.
+      if (n + 16 < count)
+        for (int i = 0; i < 8; ++i) bringToWrite(out + static_cast<size_t>(n / 2 + 8) * 2 * kNarrowPanel + pair * 32 + 32 * i);
       __m512i r[8], t[8];
 #pragma GCC unroll 8
       for (int i = 0; i < 8; ++i) r[i] = _mm512_shuffle_epi8(_mm512_loadu_si512(panel + static_cast<size_t>(pair + i) * 2 * kNarrowPanel + 2 * n), swap);

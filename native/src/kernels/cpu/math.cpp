@@ -81,6 +81,14 @@ void unpackRow(const Ops& ops, const PackedWeight& weight, int row, float* out) 
     out[k] = weight.scale[row] * static_cast<float>(from[static_cast<size_t>(k / 4) * 4 * kNarrowPanel + k % 4]);
 }
 
+/// Stretches of rows that threads work on: as many as threads where each is long enough to be worth its weights, so
+/// that a thread finds the rows that it wrote itself.
+int Math::rowPieces(int m) const {
+  constexpr int enough = 96;
+  const int most = m / enough < threads() ? m / enough : threads(), least = blockCount(m, kNarrowSpan);
+  return most > 1 ? (least + most - 1) / most * most : least;
+}
+
 void Math::reserve(size_t count) {
   for (Scratch& scratch : scratch_) scratch.atLeast(count);
 }
@@ -173,14 +181,10 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
       for (int r = 0; r < m; r += kNarrowSpan) ops_.narrow->linear(g, r, r + kNarrowSpan < m ? r + kNarrowSpan : m, p, scratch_[0].atLeast(scratch));
     return;
   }
-  // Enough pieces that no thread ends long after the others.
-  const int wanted = (16 * threads() + columns - 1) / columns;
-  int pieces = blockCount(m, kNarrowSpan);
-  if (pieces < wanted) pieces = wanted < m / 48 + 1 ? wanted : m / 48 + 1;
-  const int grain = columns / (16 * threads()) > 1 ? columns / (16 * threads()) : 1;
+  const int pieces = rowPieces(m), grain = columns * pieces / (32 * threads()) > 1 ? columns * pieces / (32 * threads()) : 1;
   const int chunks = (columns + grain - 1) / grain;
   pool_.run(chunks * pieces, [&](int i, int worker) {
-    const int part = i % pieces, first = i / pieces * grain;
+    const int part = i / chunks, first = i % chunks * grain;
     for (int p = first; p < first + grain && p < columns; ++p)
       ops_.narrow->linear(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), p, scratch_[worker].atLeast(scratch));
   });
@@ -274,13 +278,10 @@ void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
   const size_t scratch = narrowScratch();
   reserve(scratch);
   const int columns = static_cast<int>(narrowPanels(g.k)), m = dy[0].rows;
-  // Every piece transposes the panel again, so pieces are long.
-  int pieces = blockCount(m, kNarrowSpan);
-  if (pieces * columns < 16 * threads() && m >= 96) pieces = 2 * pieces;
-  if (threads() == 1) pieces = blockCount(m, kNarrowSpan);
+  const int pieces = rowPieces(m);
   pool_.run(columns * pieces, [&](int i, int worker) {
-    const int part = i % pieces;
-    ops_.narrow->dx(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), i / pieces, scratch_[worker].atLeast(scratch));
+    const int part = i / columns;
+    ops_.narrow->dx(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), i % columns, scratch_[worker].atLeast(scratch));
   });
 }
 
@@ -347,8 +348,8 @@ void Math::attention(const AttentionArgs& g) {
   const auto body = [&](int first, int last, int worker) {
     for (int i = first; i < last; ++i) {
       // Late tiles see the most keys: hand them out first, so that no thread ends with a long one.
-      const int tile = tiles - 1 - i / g.heads, r0 = tile * kPage;
-      (g.half ? ops_.narrow->attention : ops_.attention)(g, i % g.heads, r0, r0 + kPage < g.rows ? r0 + kPage : g.rows, scratch_[worker].atLeast(scratch));
+      const int tile = tiles - 1 - i % tiles, r0 = tile * kPage;
+      (g.half ? ops_.narrow->attention : ops_.attention)(g, i / tiles, r0, r0 + kPage < g.rows ? r0 + kPage : g.rows, scratch_[worker].atLeast(scratch));
     }
   };
   const double work = 2.0 * g.rows * (g.start + g.rows) * g.heads * g.headDim;

@@ -118,6 +118,7 @@ class Math {
                     const float* residual);
   void fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
   void toWords(Rows& x);
+  int rowPieces(int m) const;
   void reserve(size_t count);  // grows every worker's scratch before a loop
 
   const Ops& ops_;

@@ -25,7 +25,7 @@ inline void pause() {
 
 }  // namespace
 
-Pool::Pool(int threads) : active_(threads) {
+Pool::Pool(int threads) : tickets_(threads), active_(threads) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -38,28 +38,31 @@ Pool::~Pool() {
   for (std::thread& thread : workers_) thread.join();
 }
 
-bool Pool::claim(uint64_t epoch, int& index) {
-  uint64_t seen = ticket_.load(std::memory_order_acquire);
+/// The owner of a stretch takes its next chunk, another thread its last one.
+bool Pool::claim(std::atomic<uint64_t>& ticket, uint64_t epoch, bool own, int& index) {
+  uint64_t seen = ticket.load(std::memory_order_acquire);
   for (;;) {
-    const uint64_t count = (seen >> kIndexBits) & kIndexMask, next = seen & kIndexMask;
-    if (seen >> (2 * kIndexBits) != epoch || next >= count) return false;
-    if (ticket_.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) {
-      index = static_cast<int>(next);
+    const uint64_t end = (seen >> kIndexBits) & kIndexMask, next = seen & kIndexMask;
+    if (seen >> (2 * kIndexBits) != epoch || next >= end) return false;
+    if (ticket.compare_exchange_weak(seen, own ? seen + 1 : seen - (uint64_t{1} << kIndexBits), std::memory_order_acq_rel)) {
+      index = static_cast<int>(own ? next : end - 1);
       return true;
     }
   }
 }
 
 int Pool::drain(uint64_t epoch, int worker) {
+  const int stretches = stretches_.load(std::memory_order_relaxed);
   int index = 0, count = 0;
-  while (claim(epoch, index)) {
-    ++count;
-    (*body_.load(std::memory_order_relaxed))(index, worker);
-    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1 && worker != 0) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      finished_.notify_one();
+  for (int i = 0; i < stretches; ++i)
+    while (claim(tickets_[(worker + i) % stretches].word, epoch, i == 0 && worker < stretches, index)) {
+      ++count;
+      (*body_.load(std::memory_order_relaxed))(index, worker);
+      if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1 && worker != 0) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        finished_.notify_one();
+      }
     }
-  }
   return count;
 }
 
@@ -77,18 +80,18 @@ void Pool::work(int worker) {
   yieldToEventLoop();
   uint64_t done = 0;
   for (;;) {
-    uint64_t epoch = ticket_.load(std::memory_order_acquire) >> (2 * kIndexBits);
+    uint64_t epoch = announced_.load(std::memory_order_acquire);
     for (int spin = 0; epoch == done && spin < kSpins; ++spin) {
       pause();
-      epoch = ticket_.load(std::memory_order_acquire) >> (2 * kIndexBits);
+      epoch = announced_.load(std::memory_order_acquire);
     }
     if (epoch == done) {
       std::unique_lock<std::mutex> lock(mutex_);
       parked_.fetch_add(1);
-      wake_.wait(lock, [&] { return stop_ || ticket_.load() >> (2 * kIndexBits) != done; });
+      wake_.wait(lock, [&] { return stop_ || announced_.load() != done; });
       parked_.fetch_sub(1);
       if (stop_) return;
-      epoch = ticket_.load() >> (2 * kIndexBits);
+      epoch = announced_.load();
     }
     if (stop_) return;
     done = epoch;
@@ -105,16 +108,22 @@ void Pool::run(int count, const std::function<void(int, int)>& body) {
     for (int i = 0; i < count; ++i) body(i, 0);
     return;
   }
-  epoch_ = (epoch_ + 1) & 0xffffff;
+  const uint64_t epoch = (announced_.load(std::memory_order_relaxed) + 1) & 0xffffff;
+  const int stretches = active();
   body_.store(&body, std::memory_order_relaxed);
   left_.store(count, std::memory_order_relaxed);
-  ticket_.store(epoch_ << (2 * kIndexBits) | static_cast<uint64_t>(count) << kIndexBits);
+  stretches_.store(stretches, std::memory_order_relaxed);
+  for (int i = 0; i < stretches; ++i) {
+    const uint64_t first = static_cast<uint64_t>(count) * i / stretches, end = static_cast<uint64_t>(count) * (i + 1) / stretches;
+    tickets_[i].word.store(epoch << (2 * kIndexBits) | end << kIndexBits | first, std::memory_order_release);
+  }
+  announced_.store(epoch);
   if (parked_.load() > 0) {
     std::lock_guard<std::mutex> lock(mutex_);
     wake_.notify_all();
   }
   const double start = now();
-  const int own = drain(epoch_, 0);
+  const int own = drain(epoch, 0);
   const double end = now();
   for (int spin = 0; spin < kSpins && left_.load(std::memory_order_acquire) > 0; ++spin) pause();
   if (left_.load(std::memory_order_acquire) > 0) {

@@ -1,6 +1,9 @@
 // A small thread pool for one caller: parallel loops with dynamic chunks. Workers spin briefly for
 // the next loop and then park, because on a busy machine a spinning barrier costs more than it saves.
 //
+// Each thread begins with its own stretch of the chunks and takes from the end of another's when it is done. So loops
+// over the same rows find them in the cache of the core that wrote them; a line of another core costs as much as memory.
+//
 // The thread count follows the cores that are free: a worker that has lost its core to another
 // program holds a chunk back for milliseconds. The caller notices by the wait at a loop's end and
 // goes on with one thread less, for a rest that doubles while the machine stays busy.
@@ -29,25 +32,29 @@ class Pool {
   void run(int count, const std::function<void(int, int)>& body);
 
  private:
-  // ticket_ = epoch (24 bits) | count (20 bits) | next index (20 bits). All three in one word, so
-  // that a late worker can never pair one loop's index with another loop's body.
+  // ticket = epoch (24 bits) | end (20 bits) | next index (20 bits) of one thread's stretch. All three in one word,
+  // so that a late worker can never pair one loop's index with another loop's body.
   static constexpr int kIndexBits = 20;
   static constexpr uint64_t kIndexMask = (uint64_t{1} << kIndexBits) - 1;
 
   void work(int worker);
   int drain(uint64_t epoch, int worker);
   void follow(double chunkSeconds, double waitSeconds);
-  bool claim(uint64_t epoch, int& index);
+  bool claim(std::atomic<uint64_t>& ticket, uint64_t epoch, bool own, int& index);
 
+  struct alignas(64) Ticket {
+    std::atomic<uint64_t> word{0};
+  };
+  std::vector<Ticket> tickets_;
   std::vector<std::thread> workers_;
-  std::atomic<uint64_t> ticket_{0};
+  std::atomic<uint64_t> announced_{0};  // epoch of the newest loop
+  std::atomic<int> stretches_{1};
   std::atomic<int> left_{0};
   std::atomic<const std::function<void(int, int)>*> body_{nullptr};
   std::atomic<int> parked_{0};
   std::atomic<bool> stop_{false};
   std::atomic<int> active_{1};
   double restUntil_ = 0, rest_ = 0, lastLate_ = 0;  // seconds of the steady clock
-  uint64_t epoch_ = 0;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable finished_;

@@ -30,6 +30,15 @@ typedef int32_t VecI __attribute__((vector_size(kWidth * 4)));
 
 inline Vec load(const float* p) { return *reinterpret_cast<const VecAt*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<VecAt*>(p) = v; }
+/// Asks for the cache line at p in order to write it. Stores leave a processor in order: one that misses the caches
+/// holds up all behind it.
+inline void bringToWrite(const void* p) {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));  // GCC's builtin would ask for reading here
+#else
+  __builtin_prefetch(p, 1);
+#endif
+}
 inline Vec splat(float x) { return x - Vec{}; }
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
@@ -162,6 +171,9 @@ inline __attribute__((always_inline)) void accumulate(Vec (&acc)[Rows][Vecs], in
   }
 }
 
+/// Steps before the end of a tile at which it asks for what it will write and add.
+constexpr int kLateSteps = 48;
+
 template <int Rows, int Vecs, int AMS>
 void runTile(const Tile& t) {
   Vec acc[Rows][Vecs];
@@ -169,7 +181,15 @@ void runTile(const Tile& t) {
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
     for (int v = 0; v < Vecs; ++v) acc[r][v] = t.bias ? load(t.bias + v * kWidth) : Vec{};
-  accumulate<Rows, Vecs, AMS>(acc, t.k, t.a, t.aStep, t.b, t.bStep);
+  const int early = t.k > kLateSteps ? t.k - kLateSteps : 0;
+  accumulate<Rows, Vecs, AMS>(acc, early, t.a, t.aStep, t.b, t.bStep);
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r)
+    for (int line = 0; line < Vecs * kWidth; line += 16) {
+      bringToWrite(t.c + r * t.ldc + line);
+      if (t.residual) __builtin_prefetch(t.residual + r * t.ldc + line);
+    }
+  accumulate<Rows, Vecs, AMS>(acc, t.k - early, t.a + early * t.aStep, t.aStep, t.b + early * t.bStep, t.bStep);
   if (t.k2) accumulate<Rows, Vecs, 1>(acc, t.k2, t.a2, t.a2Step, t.b2, t.b2Step);
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
