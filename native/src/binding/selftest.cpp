@@ -243,6 +243,21 @@ void Bench::outer() {
   fast_.outer(m, r, p.get(), r, q.get(), n, 0, n, out[0].get(), n);
   plain_.outer(m, r, p.get(), r, q.get(), n, 0, n, out[1].get(), n);
   compare("outer", dims({m, r, n}), out[0].get(), out[1].get(), static_cast<size_t>(r) * n);
+
+  // bf16: P lies transposed.
+  const long ldp = padded4(m), ldq = padded4(n);
+  std::vector<uint16_t> ph(static_cast<size_t>(r) * ldp + 2 * kSlack, 0), qh(static_cast<size_t>(m) * ldq + 2 * kSlack, 0);
+  for (int i = 0; i < m; ++i) {
+    for (int j = 0; j < r; ++j) fast_.narrow->toBf16(p.get() + static_cast<size_t>(i) * r + j, 1, ph.data() + j * ldp + i);
+    fast_.narrow->toBf16(q.get() + static_cast<size_t>(i) * n, n, qh.data() + i * ldq);
+  }
+  const Floats scratch = allocateFloats(narrowScratch());
+  for (int side = 0; side < 2; ++side) {
+    out[side] = copy(start, static_cast<size_t>(r) * n);
+    const NarrowOuterArgs g{m, r, n, ph.data(), ldp, qh.data(), ldq, out[side].get()};
+    for (size_t panel = 0; panel < narrowPanels(n); ++panel) (side ? plain_ : fast_).narrow->outer(g, static_cast<int>(panel), scratch.get());
+  }
+  compare("bf16Outer", dims({m, r, n}), out[0].get(), out[1].get(), static_cast<size_t>(r) * n);
 }
 
 void Bench::norms() {

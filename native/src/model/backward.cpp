@@ -6,8 +6,8 @@
 
 namespace hindsight {
 
-void Transformer::headBackward(const float* hidden, const float* dLogits, int rows, float* dX, float* dHidden) {
-  Rows dy{dLogits, rows, config_.vocab};
+void Transformer::headBackward(const float* hidden, Rows dy, float* dX, float* dHidden) {
+  const int rows = dy.rows;
   const PackedWeight* head = &weights_.head;
   if (weights_.dtype == Dtype::Fp32) math_.linearDx(dy, *head, dX, config_.hidden, false);
   else math_.linearDx(&dy, &head, 1, nullptr, nullptr, dX, false);
@@ -30,6 +30,8 @@ void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, co
     std::memset(dInner, 0, size * sizeof(float));
     dxa = Rows{dInner, m, group->width};
   }
+  Rows input = x;
+  if (group && narrow) math_.toHalf(input, 0);
   int count = 0;
   for (const Term& term : terms) {
     const int slot = layer * kTargets + term.target;
@@ -42,15 +44,15 @@ void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, co
       float* slice = dInner + lora->offset;
       if (narrow) {  // s dy B
         float* compact = arena.take(static_cast<size_t>(m) * r);
+        math_.toHalf(d, 2 + count - 1);
         math_.linear(d, lora->bTransposed, nullptr, nullptr, compact, nullptr);
-        d.half = nullptr;  // its slot goes to the next one
         for (int i = 0; i < m; ++i) std::memcpy(slice + static_cast<size_t>(i) * group->width, compact + static_cast<size_t>(i) * r, r * sizeof(float));
       } else {
         math_.linearDx(d, lora->b, slice, group->width, false);
       }
       Rows mine{slice, m, r}, inner{xa + lora->offset, m, r};
       mine.ld = inner.ld = group->width;
-      math_.outer(mine, x, adapter.gradients.data() + adapter.tensors[adapter.indexA[slot]].offset);
+      math_.outer(mine, input, adapter.gradients.data() + adapter.tensors[adapter.indexA[slot]].offset);
       float* turned = arena.take(static_cast<size_t>(r) * n);  // (x A^T)^T dy, [r,N]
       std::memset(turned, 0, static_cast<size_t>(r) * n * sizeof(float));
       math_.outer(inner, d, turned);
@@ -122,18 +124,17 @@ void Transformer::layerBackward(int layer, int rows, Adapter& adapter, const Lay
   const int group = config_.heads / config_.kvHeads, d = config_.headDim;
   math_.ranges(rows, 64, [&](int first, int last, int) {
     for (int r = first; r < last; ++r)
-      for (int h = 0; h < config_.kvHeads; ++h)
-        for (int i = 0; i < d; ++i) {
-          float sumK = 0, sumV = 0;
-          for (int g = 0; g < group; ++g) {
-            const size_t at = (static_cast<size_t>(h * group + g) * rows + r) * d + i;
-            sumK += a.dk[at];
-            sumV += a.dv[at];
+      for (int h = 0; h < config_.kvHeads; ++h) {
+        const size_t to = static_cast<size_t>(r) * config_.kvWidth() + static_cast<size_t>(h) * d;
+        for (int g = 0; g < group; ++g) {
+          const size_t at = (static_cast<size_t>(h * group + g) * rows + r) * d;
+          const float *fromK = a.dk + at, *fromV = a.dv + at;
+          for (int i = 0; i < d; ++i) {
+            dk[to + i] = g ? dk[to + i] + fromK[i] : fromK[i];
+            dv[to + i] = g ? dv[to + i] + fromV[i] : fromV[i];
           }
-          const size_t to = static_cast<size_t>(r) * config_.kvWidth() + static_cast<size_t>(h) * d + i;
-          dk[to] = sumK;
-          dv[to] = sumV;
         }
+      }
   });
   normRopeBackward(s.q, w.qNorm.get(), rows, config_.heads, a.dq);
   normRopeBackward(s.k, w.kNorm.get(), rows, config_.kvHeads, dk);

@@ -60,13 +60,14 @@ class Transformer {
   void head(const float* hidden, int rows, float* x, float* logits);
   /// The same of at most kFewRows rows, for serving.
   void headOfFew(const float* hidden, int rows, float* x, float* logits);
-  /// dHidden [rows,H] of gathered rows from dLogits [rows,V].
-  void headBackward(const float* hidden, const float* dLogits, int rows, float* dX, float* dHidden);
+  /// dHidden [rows,H] of gathered rows from dLogits [rows,V], which may be in bf16 alone.
+  void headBackward(const float* hidden, Rows dLogits, float* dX, float* dHidden);
 
   const ModelConfig& config() const { return config_; }
   const PageLayout& layout() const { return layout_; }
   Math& math() { return math_; }
   Dtype dtype() const { return weights_.dtype; }
+  Dtype headDtype() const { return weights_.head.dtype; }
 
  private:
   struct Scratch {  // of one layer

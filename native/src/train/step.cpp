@@ -8,8 +8,8 @@
 namespace hindsight {
 namespace {
 
-/// Floats of one chunk of logits: 32 MB, so that the head is read few times, and at least enough rows to fill the register tiles.
-constexpr size_t kLogitFloats = size_t{8} << 20;
+/// Floats of one chunk of logits: 64 MB, so that the head is read few times, and at least enough rows to fill the register tiles.
+constexpr size_t kLogitFloats = size_t{16} << 20;
 int headRows(int vocab) {
   const size_t rows = kLogitFloats / vocab;
   return rows < 24 ? 24 : rows > 512 ? 512 : static_cast<int>(rows);
@@ -18,6 +18,29 @@ int headRows(int vocab) {
 constexpr int kLongSequence = 4096;
 
 }  // namespace
+
+/// Rows [first, first + count) of the loss; @returns their dLogits, in bf16 where the head is: a row is
+/// rounded while it lies in the cache.
+Rows Trainer::gradients(SequenceLoss& loss, int first, int count, const float* logits, std::vector<RowResult>& parts) {
+  Math& math = model_.math();
+  const size_t vocab = model_.config().vocab, width = padded4(static_cast<int>(vocab));
+  const bool narrow = model_.headDtype() == Dtype::Bf16;  // int8 scales the columns before it rounds
+  float* out = scratch_.take(count * (narrow ? width / 2 : vocab));
+  auto* half = reinterpret_cast<uint16_t*>(out);
+  float* lines = narrow ? scratch_.take(vocab * math.threads()) : nullptr;
+  math.ranges(count, 4, [&](int from, int to, int worker) {
+    for (int i = from; i < to; ++i) {
+      float* dz = narrow ? lines + worker * vocab : out + i * vocab;
+      parts[i] = loss.row(math.ops(), first + i, logits + i * vocab, dz);
+      if (!narrow) continue;
+      math.ops().narrow->toBf16(dz, vocab, half + i * width);
+      for (size_t j = vocab; j < width; ++j) half[i * width + j] = 0;
+    }
+  });
+  Rows rows{narrow ? nullptr : out, count, static_cast<int>(vocab)};
+  if (narrow) rows.half = half;
+  return rows;
+}
 
 void Trainer::micro(Adapter& adapter, TrainSequence& sequence, const LossSettings& settings, const std::function<void()>& pause, ForwardBackwardResult& result, double& c, double& c2) {
   const ModelConfig& config = model_.config();
@@ -41,22 +64,19 @@ void Trainer::micro(Adapter& adapter, TrainSequence& sequence, const LossSetting
       scratch_.reset();
       const int count = static_cast<int>(rows.size() - first < static_cast<size_t>(chunk) ? rows.size() - first : chunk);
       float *gathered = scratch_.take(static_cast<size_t>(count) * h), *x = scratch_.take(static_cast<size_t>(count) * h);
-      float *logits = scratch_.take(static_cast<size_t>(count) * config.vocab), *dLogits = scratch_.take(static_cast<size_t>(count) * config.vocab);
+      float* logits = scratch_.take(static_cast<size_t>(count) * config.vocab);
       for (int i = 0; i < count; ++i)
         std::memcpy(gathered + static_cast<size_t>(i) * h, state.hidden + static_cast<size_t>(rows[first + i]) * h, h * sizeof(float));
       model_.head(gathered, count, x, logits);
       std::vector<RowResult> parts(count);
-      model_.math().ranges(count, 4, [&](int from, int to, int) {
-        for (int i = from; i < to; ++i)
-          parts[i] = loss.row(model_.math().ops(), static_cast<int>(first) + i, logits + static_cast<size_t>(i) * config.vocab, dLogits + static_cast<size_t>(i) * config.vocab);
-      });
+      const Rows dLogits = gradients(loss, static_cast<int>(first), count, logits, parts);
       for (const RowResult& part : parts) {
         for (int t = 0; t < kTerms; ++t)
           if (loss.count(static_cast<Term>(t)) > 0) result.loss[t] += part.loss[t];
         c += part.importance;
         c2 += part.importanceSquared;
       }
-      model_.headBackward(gathered, dLogits, count, x, gathered);
+      model_.headBackward(gathered, dLogits, x, gathered);
       for (int i = 0; i < count; ++i)
         std::memcpy(dHidden + static_cast<size_t>(rows[first + i]) * h, gathered + static_cast<size_t>(i) * h, h * sizeof(float));
     }

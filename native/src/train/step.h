@@ -34,6 +34,7 @@ class Trainer {
 
  private:
   void micro(Adapter& adapter, TrainSequence& sequence, const LossSettings& settings, const std::function<void()>& pause, ForwardBackwardResult& result, double& c, double& c2);
+  Rows gradients(SequenceLoss& loss, int first, int count, const float* logits, std::vector<RowResult>& parts);
 
   Transformer& model_;
   Reference reference_;

@@ -313,11 +313,34 @@ void Math::linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool 
 }
 
 void Math::outer(const Rows& p, const Rows& q, float* out) {
+  if (q.half) return narrowOuter(p, q, out);
   const auto body = [&](int first, int last, int) {
     ops_.outer(p.rows, p.cols, p.data, p.stride(), q.data, q.stride(), first, last, out, q.cols);
   };
   if (threads() == 1 || static_cast<double>(p.rows) * p.cols * q.cols < kParallelWork) body(0, q.cols, 0);
   else ranges(q.cols, ops_.panel * 4, body);
+}
+
+void Math::narrowOuter(const Rows& p, const Rows& q, float* out) {
+  const int ldp = padded4(p.rows);
+  auto* turned = reinterpret_cast<uint16_t*>(turned_.atLeast((static_cast<size_t>(p.cols) * ldp + 1) / 2));
+  const size_t scratch = narrowScratch();
+  reserve(scratch);
+  for (int j = 0; j < p.cols; ++j) {
+    float* line = scratch_[0].atLeast(scratch);
+    for (int first = 0; first < p.rows; first += kNarrowSpan) {
+      const int count = p.rows - first < kNarrowSpan ? p.rows - first : kNarrowSpan;
+      for (int i = 0; i < count; ++i) line[i] = p.data[static_cast<size_t>(first + i) * p.stride() + j];
+      ops_.narrow->toBf16(line, count, turned + static_cast<size_t>(j) * ldp + first);
+    }
+    for (int i = p.rows; i < ldp; ++i) turned[static_cast<size_t>(j) * ldp + i] = 0;
+  }
+  const NarrowOuterArgs g{p.rows, p.cols, q.cols, turned, ldp, q.half, padded4(q.cols), out};
+  const int columns = static_cast<int>(narrowPanels(q.cols));
+  const auto body = [&](int i, int worker) { ops_.narrow->outer(g, i, scratch_[worker].atLeast(scratch)); };
+  if (static_cast<double>(p.rows) * p.cols * q.cols < kParallelWork)
+    for (int i = 0; i < columns; ++i) body(i, 0);
+  else pool_.run(columns, body);
 }
 
 void Math::rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out) {

@@ -86,7 +86,10 @@ class Math {
   /// bf16 and int8: dx (+)= sum of dy[i] W[i] + dxa aTransposed^T.
   void linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa,
                 const PackedWeight* aTransposed, float* dx, bool add);
-  /// out [r,N] += P^T Q with P [M,r], Q [M,N].
+  /// Makes the bf16 form of x, which lives until its slot is used again. Slots 0 and 1 are also used by linear(), 1
+  /// to 4 by the narrow linearDx().
+  void toHalf(Rows& x, int slot, const float* columnScale = nullptr);
+  /// out [r,N] += P^T Q with P [M,r], Q [M,N]; in bf16 products where Q has its bf16 form.
   void outer(const Rows& p, const Rows& q, float* out);
 
   void rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out);
@@ -112,11 +115,11 @@ class Math {
  private:
   /// Slot 0: inputs and dY; slot 1: LoRA's inner rows; up to kHalfSlots for bf16.
   void packRows(Rows& x, int slot);
-  void toHalf(Rows& x, int slot, const float* columnScale = nullptr);
   void toBytes(Rows& x);
   void narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
                     const float* residual);
   void fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
+  void narrowOuter(const Rows& p, const Rows& q, float* out);
   void toWords(Rows& x);
   int rowPieces(int m) const;
   void reserve(size_t count);  // grows every worker's scratch before a loop
@@ -126,7 +129,7 @@ class Math {
   std::vector<Scratch> scratch_;
   static constexpr int kHalfSlots = 5;
   Scratch fewInner_, fewHalf_;
-  Scratch slots_[2], halves_[kHalfSlots], bytes_, byteScale_, line_;
+  Scratch slots_[2], halves_[kHalfSlots], turned_, bytes_, byteScale_, line_;
   bool byteActivations_ = true;
 };
 

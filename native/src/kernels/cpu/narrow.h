@@ -76,6 +76,16 @@ struct NarrowDxArgs {
   bool add = false;
 };
 
+/// out[r, n0:n0+64] += P^T Q: gradients of A and B.
+struct NarrowOuterArgs {
+  int m = 0, r = 0, n = 0;
+  const uint16_t* p = nullptr;  // bf16, transposed: [r][ldp]
+  long ldp = 0;
+  const uint16_t* q = nullptr;  // bf16 [m][ldq]
+  long ldq = 0;
+  float* out = nullptr;  // [r][n]
+};
+
 struct FewArgs;
 
 struct NarrowOps {
@@ -91,6 +101,8 @@ struct NarrowOps {
   void (*few)(const FewArgs&, int p, float* scratch);
   /// Rows [r0,r1) x the 64 inputs of panel p.
   void (*dx)(const NarrowDxArgs&, int r0, int r1, int p, float* scratch);
+  /// The columns of panel p. scratch: narrowScratch() floats.
+  void (*outer)(const NarrowOuterArgs&, int p, float* scratch);
   /// As in Ops, with bf16 products and, in the forward pass, bf16 pages (attention.inl).
   void (*attention)(const AttentionArgs&, int head, int r0, int r1, float* scratch);
   void (*attentionBackward)(const AttentionBackwardArgs&, int head, float* scratch);

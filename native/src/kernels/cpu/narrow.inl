@@ -15,6 +15,7 @@ using hindsight::kNarrowRows;
 using hindsight::NarrowArgs;
 using hindsight::NarrowDxArgs;
 using hindsight::NarrowOps;
+using hindsight::NarrowOuterArgs;
 using hindsight::padded4;
 
 typedef uint32_t VecU __attribute__((vector_size(kWidth * 4)));
@@ -204,6 +205,20 @@ float toBytes(const float* x, int k, uint8_t* out) {
   return top / 127.0f;
 }
 
+/// out[64][2] = (even[i], odd[i]) of two bf16 rows of n numbers, zeros beyond; `odd` null: zeros.
+inline void pairHalves(const uint16_t* even, const uint16_t* odd, int n, uint16_t* out) {
+  int i = 0;
+  if (odd)
+    for (; i + kWidth <= n; i += kWidth) {
+      const VecU low = __builtin_convertvector(*reinterpret_cast<const VecHAt*>(even + i), VecU), high = __builtin_convertvector(*reinterpret_cast<const VecHAt*>(odd + i), VecU);
+      storeInts(out + 2 * i, (VecI)(low | high << 16));
+    }
+  for (; i < kNarrowPanel; ++i) {
+    out[2 * i] = i < n ? even[i] : uint16_t{0};
+    out[2 * i + 1] = i < n && odd ? odd[i] : uint16_t{0};
+  }
+}
+
 /// Lanes of four bytes to two lanes of bf16 pairs, exactly. groups of [64][4] to 2 x groups of [64][2].
 void widenBytes(const int8_t* b, int groups, uint16_t* out) {
   for (int g = 0; g < groups; ++g)
@@ -344,6 +359,31 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float* scratch) {
   }
 }
 
+// ---- out += P^T Q ----------------------------------------------------------------------------
+
+/// Rows of Q become pairs of rows, 64 columns wide, in blocks of kNarrowSpan rows.
+void narrowOuter(const NarrowOuterArgs& g, int p, float* scratch) {
+  const int n0 = p * kNarrowPanel, cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
+  const int blocks = blockCount(g.r, kNarrowRows);
+  float sums[kNarrowRows * kNarrowPanel];
+  auto* pairs = reinterpret_cast<uint16_t*>(scratch);
+  for (int m0 = 0; m0 < g.m; m0 += hindsight::kNarrowSpan) {
+    const int rows = g.m - m0 < hindsight::kNarrowSpan ? g.m - m0 : hindsight::kNarrowSpan, groups = (rows + 1) / 2;
+    for (int i = 0; i < groups; ++i) {
+      const uint16_t* even = g.q + (m0 + 2 * i) * g.ldq + n0;
+      pairHalves(even, 2 * i + 1 < rows ? even + g.ldq : nullptr, cols, pairs + static_cast<size_t>(i) * 2 * kNarrowPanel);
+    }
+    for (int i = 0; i < blocks; ++i) {
+      const int first = blockStart(g.r, blocks, i), count = blockStart(g.r, blocks, i + 1) - first;
+      float* to = g.out + static_cast<size_t>(first) * g.n + n0;
+      const Finish out{to, g.n, nullptr, to}, kept;
+      const bool whole = cols == kNarrowPanel;
+      bf16Tile(count, {{{g.p + first * g.ldp + m0, g.ldp, pairs, groups}}, 1, sums, strips, false, 2 * kNarrowPanel, kNarrowPanel, whole ? out : kept, {}});
+      if (!whole) finishPart(out, sums, count, cols);
+    }
+  }
+}
+
 }  // namespace
 
 #include "kernels/cpu/attention.inl"
@@ -377,6 +417,6 @@ double spin(Dtype dtype, long steps) {
   return spinFloats(steps);
 }
 
-constexpr NarrowOps narrowTable() { return NarrowOps{toBf16, toBytes, toWords, narrowLinear, few, narrowDx, halfAttention, halfAttentionBackward, spin}; }
+constexpr NarrowOps narrowTable() { return NarrowOps{toBf16, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, halfAttentionBackward, spin}; }
 
 }  // namespace

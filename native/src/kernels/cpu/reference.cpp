@@ -332,10 +332,19 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float*) {
     }
 }
 
+void narrowOuter(const NarrowOuterArgs& g, int p, float*) {
+  for (int j = 0; j < g.r; ++j)
+    for (int n = p * kNarrowPanel; n < g.n && n < (p + 1) * kNarrowPanel; ++n) {
+      double sum = g.out[static_cast<size_t>(j) * g.n + n];
+      for (int i = 0; i < g.m; ++i) sum += static_cast<double>(fromBf16(g.p[j * g.ldp + i])) * fromBf16(g.q[i * g.ldq + n]);
+      g.out[static_cast<size_t>(j) * g.n + n] = static_cast<float>(sum);
+    }
+}
+
 }  // namespace
 
 const Ops* referenceOps() {
-  static constexpr NarrowOps narrow{toBf16, toBytes, toWords, narrowLinear, few, narrowDx, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
+  static constexpr NarrowOps narrow{toBf16, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
   static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, linearDx,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};
