@@ -68,6 +68,9 @@ export interface LoadOptions {
   isa?: Isa;
   /** Memory bound of the prefix cache; default 256 MiB. */
   cacheBytes?: number;
+  /** CPU: bytes that this process may have resident while it trains: layers are checkpointed as far as that takes, which
+   *  costs time and changes no bit of a gradient. Training that cannot fit is refused (MEMORY_SHORT). Default: no bound. */
+  memoryBytes?: number;
 }
 
 export interface GenerateRequest {
@@ -195,6 +198,8 @@ export interface ForwardBackwardResult {
   /** Effective sample size of c over the pg positions, in (0, 1]; NaN without pg. */
   effectiveSampleSize: number;
   tokens: number;
+  /** Layers whose forward pass was repeated to stay within `memoryBytes`, of the longest sequence; 0 on CUDA. */
+  checkpointed: number;
   /** log p of ids[p] under the trainable weights for each pg position, concatenated. */
   pgLogprobs: Float32Array;
 }

@@ -72,8 +72,8 @@ const exampleModel: ModelInfo = {
 export const modelLoad = request(
   'model/load',
   'daemon→engine',
-  'Loads a Hugging Face folder; the one loaded before is dropped with its adapters. A listening engine takes a name of `hello`’s `models` instead of a folder.',
-  z.object({ dir: z.string(), dtype: z.enum(['fp32', 'bf16', 'int8', 'nf4']).optional(), device: z.enum(['cpu', 'cuda']).optional(), threads: z.int().positive().optional(), isa: z.string().optional() }),
+  'Loads a Hugging Face folder; the one loaded before is dropped with its adapters. A listening engine takes a name of `hello`’s `models` instead of a folder. `memoryBytes` bounds what the engine has in memory while it trains on the CPU.',
+  z.object({ dir: z.string(), dtype: z.enum(['fp32', 'bf16', 'int8', 'nf4']).optional(), device: z.enum(['cpu', 'cuda']).optional(), threads: z.int().positive().optional(), isa: z.string().optional(), memoryBytes: z.int().positive().optional() }),
   modelInfo,
   { params: { dir: '/models/seed' }, result: exampleModel },
 );

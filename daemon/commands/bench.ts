@@ -12,7 +12,7 @@ import { HindsightError } from '../../protocol/errors.ts';
 import { nativeError } from '../engine/native.ts';
 import { resolveModel } from '../models/models.ts';
 import { hindsightHome } from '../../protocol/address.ts';
-import { print, table, withJson } from './output.ts';
+import { bytes, print, table, withJson } from './output.ts';
 import type { JsonOption } from './output.ts';
 
 interface BenchFlags extends JsonOption {
@@ -22,6 +22,7 @@ interface BenchFlags extends JsonOption {
   isa?: Isa;
   dtype?: Dtype;
   threads?: number;
+  memory?: number;
   rank?: number;
   seq?: number;
   tokens?: number;
@@ -50,6 +51,7 @@ export function registerBench(program: Command): void {
     .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8']))
     .option('--rank <n>', 'rank of the adapter', count)
     .option('--threads <n>', 'threads of the engine', count)
+    .option('--memory <size>', 'train: what the process may have in memory, such as 1.2GB', bytes)
     .option('--seq <n>', 'tokens of the prompt, or of a training sequence', count)
     .option('--tokens <n>', 'decode, swap: tokens to generate', count)
     .option('--batch <n>', 'train: sequences of a step', count)
@@ -89,7 +91,7 @@ async function rate(what: RateBench, flags: BenchFlags): Promise<void> {
   const { model, dtype = 'fp32', threads = availableParallelism(), rank = 16 } = flags;
   const report = await run({
     model: model !== undefined && SHAPES.includes(model) ? model : resolveModel(model, hindsightHome()),
-    dtype, threads, rank, ...(flags.isa && { isa: flags.isa }),
+    dtype, threads, rank, ...(flags.isa && { isa: flags.isa }), ...(flags.memory && { memoryBytes: flags.memory }),
     seq: flags.seq ?? defaults.seq, tokens: flags.tokens ?? defaults.tokens, batch: flags.batch ?? defaults.batch, runs: flags.runs ?? defaults.runs,
   });
   print({ ...report, machine: machine() }, rateText(report), flags);

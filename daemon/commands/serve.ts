@@ -12,7 +12,7 @@ import { bundledModel } from '../models/bundled.ts';
 import { hindsightHome } from '../../protocol/address.ts';
 import { logPath, makeHome } from '../server/home.ts';
 import { serve } from '../server/lifetime.ts';
-import { print, withJson } from './output.ts';
+import { bytes, print, withJson } from './output.ts';
 import { deviceOption, usableDevice } from './device.ts';
 import type { DeviceChoice } from './device.ts';
 import type { JsonOption } from './output.ts';
@@ -22,6 +22,7 @@ interface ServeFlags extends JsonOption {
   dtype?: 'fp32' | 'bf16' | 'int8' | 'nf4';
   device: DeviceChoice;
   threads?: number;
+  memory?: number;
   method: MethodName;
   set: string[];
   when: 'spare' | 'always';
@@ -40,6 +41,7 @@ export function registerServe(program: Command): void {
     .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8', 'nf4']))
     .addOption(deviceOption())
     .option('--threads <n>', 'threads of the engine', wholeNumber)
+    .option('--memory <size>', 'what the engine may have in memory while it trains, such as 1.2GB: layers are computed twice as far as that takes', bytes)
     .addOption(new Option('--method <name>', 'what learning uses').choices(Object.keys(METHODS)).default(DEFAULT_SETTINGS.method))
     .option('--set <name=value>', 'a setting of learning, by its name in learning.md; may be repeated', (pair: string, pairs: string[]) => [...pairs, pair], [])
     .option('--judge <url>', 'OpenAI-compatible endpoint that judges turns which nothing else says anything of (default: the loaded model, if it is an instruct model of 1 B parameters or more); key in HINDSIGHT_JUDGE_KEY')
@@ -59,6 +61,7 @@ export function registerServe(program: Command): void {
         ...(flags.when === 'spare' && { machine: () => ({ onBattery: onBattery(), loadPerCore: loadPerCore() }) }),
         ...(flags.dtype && { dtype: flags.dtype }),
         ...(flags.threads && { threads: flags.threads }),
+        ...(flags.memory && { memoryBytes: flags.memory }),
         ...(flags.judge !== undefined && { judge: judgeOf(flags.judge, flags.judgeModel) }),
       };
       const served = await serve(options, (socket) => print({ running: true, pid: process.pid, home, socket }, `The daemon listens on ${socket}.`, flags));

@@ -21,6 +21,8 @@ export interface EngineOptions {
   device?: 'cpu' | 'cuda';
   threads?: number;
   isa?: string;
+  /** What the engine may have resident while it trains on the CPU. */
+  memoryBytes?: number;
   /** Gets what the engine prints, and the supervisor's own remarks. */
   log?: (line: string) => void;
 }
@@ -40,13 +42,13 @@ export async function startEngine(options: EngineOptions): Promise<EngineClient>
 }
 
 async function open(options: EngineOptions): Promise<{ running: EngineProcess; model: wire.ModelInfo }> {
-  const { log = () => undefined, modelDir: dir, dtype, device, threads, isa } = options;
+  const { log = () => undefined, modelDir: dir, dtype, device, threads, isa, memoryBytes } = options;
   const running = spawnEngine(log);
   const gone = running.ended.then((reason) => Promise.reject(new HindsightError('engineUnavailable', { reason })));
   const ready = async (): Promise<wire.ModelInfo> => {
     const { protocol } = await call(running.link, wire.engineHello, { protocol: PROTOCOL }, { deadline: DEADLINES.hello });
     agree(PROTOCOL, { min: protocol, max: protocol }, { ours: 'the daemon', theirs: 'the engine' });
-    return call(running.link, wire.modelLoad, { dir, ...(dtype && { dtype }), ...(device && { device }), ...(threads && { threads }), ...(isa && { isa }) }, { deadline: DEADLINES.load });
+    return call(running.link, wire.modelLoad, { dir, ...(dtype && { dtype }), ...(device && { device }), ...(threads && { threads }), ...(isa && { isa }), ...(memoryBytes && { memoryBytes }) }, { deadline: DEADLINES.load });
   };
   gone.catch(() => undefined);
   try {

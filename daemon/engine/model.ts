@@ -15,8 +15,8 @@ export interface OpenModel {
 type Undefinable<T> = { [K in keyof T]: T[K] | undefined };
 
 /** @throws modelMissing, modelCorrupt, modelUnsupported, tokenizerMissing */
-export async function openModel({ dir, dtype, device, threads, isa }: Pick<OpenOptions, 'dir'> & Undefinable<Omit<OpenOptions, 'dir'>>): Promise<OpenModel> {
-  const native = await openNative({ dir, ...(dtype && { dtype }), ...(device && { device }), ...(threads && { threads }), ...(isa && { isa }) });
+export async function openModel({ dir, dtype, device, threads, isa, memoryBytes }: Pick<OpenOptions, 'dir'> & Undefinable<Omit<OpenOptions, 'dir'>>): Promise<OpenModel> {
+  const native = await openNative({ dir, ...(dtype && { dtype }), ...(device && { device }), ...(threads && { threads }), ...(isa && { isa }), ...(memoryBytes && { memoryBytes }) });
   const tokenizer = await ModelTokenizer.open(dir).catch((thrown: unknown) => {
     native.close();
     throw thrown;

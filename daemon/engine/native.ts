@@ -13,6 +13,8 @@ export interface OpenOptions {
   device?: Device;
   threads?: number;
   isa?: string;
+  /** What the process may have resident while it trains on the CPU. */
+  memoryBytes?: number;
 }
 
 /** @throws badRequest, and the addon's own errors: see nativeError */

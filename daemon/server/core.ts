@@ -17,6 +17,7 @@ export interface EngineChoice {
   dtype?: 'fp32' | 'bf16' | 'int8' | 'nf4';
   device?: 'cpu' | 'cuda';
   threads?: number;
+  memoryBytes?: number;
   /** One that runs already; whoever started it ends it. */
   engine?: Engine;
   golden?: readonly GoldenText[];
@@ -33,9 +34,9 @@ type Listeners = Pick<TrainerParts, 'onProgress' | 'onPublished' | 'onError' | '
 
 /** @throws what the engine cannot start for */
 export async function startCore(choice: EngineChoice, own: Pick<TrainerParts, 'journal' | 'settings' | 'clock' | 'mine'> & { home: string; log: (line: string) => void }, listeners: Listeners): Promise<Core> {
-  const { modelDir, dtype, device, threads, golden } = choice;
+  const { modelDir, dtype, device, threads, memoryBytes, golden } = choice;
   const { home, log, ...parts } = own;
-  const engine = choice.engine ?? (await startEngine({ modelDir, log, ...(dtype && { dtype }), ...(device && { device }), ...(threads && { threads }) }));
+  const engine = choice.engine ?? (await startEngine({ modelDir, log, ...(dtype && { dtype }), ...(device && { device }), ...(threads && { threads }), ...(memoryBytes && { memoryBytes }) }));
   try {
     const adapters = new AdapterStore({ journal: parts.journal, engine, root: adaptersPath(home) });
     const trainer = new Trainer({ ...parts, ...listeners, engine, adapters, snippetIds: (snippet) => snippetIds(engine, snippet), ...(golden && { golden }) });

@@ -14,6 +14,8 @@ export interface RateOptions {
   dtype: Dtype;
   isa?: Isa;
   threads: number;
+  /** train: what the process may have resident. */
+  memoryBytes?: number;
   /** Tokens of the prompt, or of a training sequence. */
   seq: number;
   /** decode: tokens to make; swap: tokens of a request. */
@@ -61,9 +63,9 @@ interface Bench {
 }
 
 async function withModel<T>(options: RateOptions, body: (bench: Bench) => Promise<T>): Promise<T> {
-  const { model: name, dtype, isa, threads } = options;
+  const { model: name, dtype, isa, threads, memoryBytes } = options;
   const where = SHAPES.includes(name) ? { dir: '', shape: name as ShapeName } : { dir: name };
-  const model = await loadNative().load({ ...where, dtype, threads, ...(isa && { isa }) });
+  const model = await loadNative().load({ ...where, dtype, threads, ...(isa && { isa }), ...(memoryBytes && { memoryBytes }) });
   try {
     return await body({ model, options });
   } finally {

@@ -1,6 +1,5 @@
 // The addon: a handful of functions over a model handle. Arguments are copied on the event loop,
 // the work runs on the model's compute thread, results come back through its channel.
-#include <sys/resource.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -15,6 +14,7 @@
 #include "model/peft.h"
 #include "serve/device_engine.h"
 #include "serve/engine.h"
+#include "train/memory.h"
 
 namespace hindsight {
 namespace {
@@ -254,6 +254,7 @@ napi_value load(Call& call) {
   options.threads = requireInt(env, request, "threads");
   if (options.threads < 1 || options.threads > 256) throw Failure("BAD_ARGUMENT", "threads must be between 1 and 256: correct the call.");
   options.cacheBytes = static_cast<size_t>(numberOr(env, request, "cacheBytes", 268435456.0));
+  options.memoryBytes = static_cast<size_t>(numberOr(env, request, "memoryBytes", 0));
   auto channel = environmentOf(env).channel;
   napi_value promise = nullptr;
   using Loaded = std::shared_ptr<Engine>;
@@ -441,13 +442,6 @@ napi_value clearCache(Call& call) {
 
 napi_value metrics(Call& call) {
   const auto handle = handleOf(call);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-#if defined(__APPLE__)
-  const double peak = static_cast<double>(usage.ru_maxrss);
-#else
-  const double peak = static_cast<double>(usage.ru_maxrss) * 1024;
-#endif
   napi_value out = makeObject(call.env);
   set(call.env, out, "cacheTokens", makeNumber(call.env, static_cast<double>(handle->engine->cacheTokens())));
   set(call.env, out, "cacheBytes", makeNumber(call.env, static_cast<double>(handle->engine->cacheBytes())));
@@ -457,7 +451,7 @@ napi_value metrics(Call& call) {
   set(call.env, out, "decodeRows", makeNumber(call.env, static_cast<double>(counters.rows)));
   set(call.env, out, "draftedTokens", makeNumber(call.env, static_cast<double>(counters.drafted)));
   set(call.env, out, "acceptedTokens", makeNumber(call.env, static_cast<double>(counters.accepted)));
-  set(call.env, out, "peakRssBytes", makeNumber(call.env, peak));
+  set(call.env, out, "peakRssBytes", makeNumber(call.env, static_cast<double>(peakResidentBytes())));
   return out;
 }
 
@@ -699,6 +693,7 @@ napi_value convertForwardBackward(napi_env env, ForwardBackwardResult& r) {
   set(env, out, "positions", positions);
   set(env, out, "effectiveSampleSize", makeNumber(env, r.effectiveSampleSize));
   set(env, out, "tokens", makeNumber(env, static_cast<double>(r.tokens)));
+  set(env, out, "checkpointed", makeNumber(env, r.checkpointed));
   set(env, out, "pgLogprobs", makeFloats(env, r.pgLogprobs));
   return out;
 }

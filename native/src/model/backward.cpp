@@ -146,11 +146,19 @@ void Transformer::layerBackward(int layer, int rows, Adapter& adapter, const Lay
   if (dx1) math_.rmsnormBackward(s.hIn, w.inputNorm.get(), dx, rows, config_.hidden, config_.normEps, dH, true);
 }
 
+/// Floats that layerBackward() and groupBackward() take.
+size_t Transformer::backwardFloats(int rows, const Adapter& adapter) const {
+  const size_t m = rows, h = config_.hidden, inner = config_.intermediate, q = config_.qWidth(), kv = config_.kvWidth(), r = adapter.rank;
+  const size_t lora = m * (kGroups * adapter.widest() + kTargets * r) + r * (2 * h + q + 2 * kv + 2 * inner);
+  return m * (2 * h + 4 * inner + 5 * q + 3 * kv) + lora + 48 * (kSlack + 16);
+}
+
 void Transformer::backward(const TrainState& state, Adapter& adapter, Arena& scratch, float* dHidden, const std::function<void()>& pause) {
   for (int layer = config_.layers - 1; layer >= 0; --layer) {
     pause();
     scratch.reset();
-    layerBackward(layer, state.rows, adapter, state.layers[layer], scratch, dHidden);
+    const bool kept = state.layers[layer].q != nullptr;
+    layerBackward(layer, state.rows, adapter, kept ? state.layers[layer] : repeated(layer, state, adapter), scratch, dHidden);
   }
 }
 

@@ -36,7 +36,7 @@ void Transformer::decode(const std::vector<Slice>& slices, float* hidden) {
 
   serveArena_.reset();
   LayerState s = takeState(rows, nullptr, serveArena_, false);
-  const Scratch t = takeScratch(rows, serveArena_, false);
+  const LayerScratch t = takeScratch(rows, serveArena_, false);
   s.hIn = hidden;
   const auto product = [&](int layer, int target, int count, const float* x, int width, const FewLinear* linears) {
     for (int i = 0; i < segmentCount; ++i) {

@@ -56,8 +56,8 @@ LayerState Transformer::takeState(int rows, Adapter* adapter, Arena& arena, bool
   return s;
 }
 
-Transformer::Scratch Transformer::takeScratch(int rows, Arena& arena, bool training) {
-  Scratch t{};
+LayerScratch Transformer::takeScratch(int rows, Arena& arena, bool training) {
+  LayerScratch t{};
   t.x = arena.take(static_cast<size_t>(rows) * config_.hidden);
   t.act = arena.take(static_cast<size_t>(rows) * config_.intermediate);
   t.q = training ? arena.take(static_cast<size_t>(rows) * config_.qWidth()) : nullptr;
@@ -132,7 +132,7 @@ void Transformer::attend(int rows, const Place& place, const float* q, float* ou
   math_.attention(a);
 }
 
-void Transformer::layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const Scratch& t, float* hOut) {
+void Transformer::layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut) {
   const LayerWeights& w = weights_.layers[layer];
   const bool bytes = math_.byteActivations();
   const auto linear = [&](int target, Rows& x, float* y, const float* residual) {
@@ -183,7 +183,7 @@ void Transformer::forward(const int32_t* tokens, int rows, KvSequence& kv, Adapt
   std::vector<float*> pages;
   for (const auto& page : kv.pages) pages.push_back(page->data.get());
   LayerState s = takeState(rows, adapter, serveArena_, false);
-  const Scratch t = takeScratch(rows, serveArena_, false);
+  const LayerScratch t = takeScratch(rows, serveArena_, false);
   s.hIn = hidden;
   embed(tokens, rows, hidden);
   for (int layer = 0; layer < config_.layers; ++layer) {
@@ -194,30 +194,63 @@ void Transformer::forward(const int32_t* tokens, int rows, KvSequence& kv, Adapt
   kv.length += rows;
 }
 
-TrainState Transformer::forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, Arena& arena, const std::function<void()>& pause) {
+/// Floats of takeState() without hIn.
+size_t Transformer::layerFloats(int rows, const Adapter& adapter) const {
+  const size_t row = 2 * static_cast<size_t>(config_.qWidth()) + 2 * config_.kvWidth() + config_.heads + config_.hidden + 2 * config_.intermediate + kGroups * adapter.widest();
+  return rows * row + 16 * (kSlack + 16);
+}
+
+size_t Transformer::stateFloats(int rows, const Adapter& adapter, int checkpointed) const {
+  const size_t m = rows, h = config_.hidden, pages = (m + kPage - 1) / kPage * 2 * layout_.kvSize;
+  const size_t scratch = m * (h + config_.intermediate + config_.qWidth() + config_.kvWidth());
+  const size_t states = config_.layers - checkpointed + (checkpointed > 0 ? 1 : 0);
+  return pages + scratch + states * layerFloats(rows, adapter) + (config_.layers + 3) * (m * h + kSlack + 16) + 8 * (kSlack + 16);
+}
+
+TrainState Transformer::forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, int checkpointed, Arena& arena, const std::function<void()>& pause) {
   const int rows = static_cast<int>(tokens.size());
   ensureRope(rows);
   adapter.pack(math_.ops(), weights_.dtype);
   TrainState state;
   state.rows = rows;
   state.tokens = tokens;
-  const size_t pageFloats = 2 * layout_.kvSize, count = (rows + kPage - 1) / kPage;
+  const size_t pageFloats = 2 * layout_.kvSize, count = (rows + kPage - 1) / kPage, hiddenFloats = static_cast<size_t>(rows) * config_.hidden;
   float* memory = arena.take(pageFloats * count);
   std::memset(memory, 0, pageFloats * count * sizeof(float));
-  std::vector<float*> pages;
-  for (size_t i = 0; i < count; ++i) pages.push_back(memory + i * pageFloats);
-  const Scratch t = takeScratch(rows, arena, true);
-  for (int layer = 0; layer < config_.layers; ++layer) state.layers.push_back(takeState(rows, &adapter, arena, true));
-  state.hidden = arena.take(static_cast<size_t>(rows) * config_.hidden);
+  for (size_t i = 0; i < count; ++i) state.pages.push_back(memory + i * pageFloats);
+  state.scratch = takeScratch(rows, arena, true);
+  if (checkpointed > 0) {
+    state.again = takeState(rows, &adapter, arena, true);
+    state.dropped = state.again.hIn;
+  }
+  for (int layer = 0; layer < config_.layers; ++layer) {
+    LayerState kept{};
+    if (layer < checkpointed) kept.hIn = arena.take(hiddenFloats);
+    else kept = takeState(rows, &adapter, arena, true);
+    state.layers.push_back(kept);
+  }
+  state.hidden = arena.take(hiddenFloats);
   embed(tokens.data(), rows, state.layers[0].hIn);
-  const Place place{pages.data(), 0, layout_.kvSize, 0};
+  const Place place{state.pages.data(), 0, layout_.kvSize, 0};
   for (int layer = 0; layer < config_.layers; ++layer) {
     pause();
     math_.byteActivations(false);  // whoever ran in the pause may serve
     float* out = layer + 1 < config_.layers ? state.layers[layer + 1].hIn : state.hidden;
-    layerForward(layer, rows, place, &adapter, state.layers[layer], t, out);
+    LayerState here = layer < checkpointed ? state.again : state.layers[layer];
+    here.hIn = state.layers[layer].hIn;
+    layerForward(layer, rows, place, &adapter, here, state.scratch, out);
   }
   return state;
+}
+
+/// A checkpointed layer's state, computed again: the same numbers to the last bit.
+LayerState Transformer::repeated(int layer, const TrainState& state, Adapter& adapter) {
+  LayerState here = state.again;
+  here.hIn = state.layers[layer].hIn;
+  math_.byteActivations(false);
+  const Place place{state.pages.data(), 0, layout_.kvSize, 0};
+  layerForward(layer, state.rows, place, &adapter, here, state.scratch, state.dropped);
+  return here;
 }
 
 void Transformer::head(const float* hidden, int rows, float* x, float* logits) {

@@ -24,10 +24,21 @@ struct LayerState {
   float* xa[kGroups];  // x A^T of the stacked A
 };
 
+/// What one layer needs while it runs.
+struct LayerScratch {
+  float *x, *q, *k, *act;
+};
+
+/// A checkpointed layer keeps its input alone: the others of its pointers are null, and `again` is what its forward
+/// pass is repeated in.
 struct TrainState {
   int rows = 0;
   std::vector<int32_t> tokens;
   std::vector<LayerState> layers;
+  LayerState again{};
+  float* dropped = nullptr;  // [S,H], output of a repeated layer
+  LayerScratch scratch{};
+  std::vector<float*> pages;
   float* hidden = nullptr;  // [S,H] after the last layer, before the final norm
 };
 
@@ -51,8 +62,12 @@ class Transformer {
   /// The same for at most kFewRows rows of several sequences together.
   void decode(const std::vector<Slice>& slices, float* hidden);
 
-  /// One whole sequence, everything kept for backward() in `arena`. `pause` runs between layers.
-  TrainState forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, Arena& arena, const std::function<void()>& pause);
+  /// One whole sequence, kept for backward() in `arena`: of the first `checkpointed` layers the input alone. `pause` runs
+  /// between layers.
+  TrainState forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, int checkpointed, Arena& arena, const std::function<void()>& pause);
+  /// Floats that forwardTraining() takes, and the most that backward() takes for a layer.
+  size_t stateFloats(int rows, const Adapter& adapter, int checkpointed) const;
+  size_t backwardFloats(int rows, const Adapter& adapter) const;
   /// dHidden [S,H] is consumed. Adds to the adapter's gradients.
   void backward(const TrainState& state, Adapter& adapter, Arena& arena, float* dHidden, const std::function<void()>& pause);
 
@@ -70,9 +85,6 @@ class Transformer {
   Dtype headDtype() const { return weights_.head.dtype; }
 
  private:
-  struct Scratch {  // of one layer
-    float *x, *q, *k, *act;
-  };
   struct Place {  // where a layer's keys and values lie
     float* const* pages;
     size_t keyOffset, valueOffset;
@@ -80,8 +92,9 @@ class Transformer {
   };
 
   void embed(const int32_t* tokens, int rows, float* out);
-  void layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const Scratch& t, float* hOut);
+  void layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut);
   void layerBackward(int layer, int rows, Adapter& adapter, const LayerState& s, Arena& arena, float* dH);
+  LayerState repeated(int layer, const TrainState& state, Adapter& adapter);
   struct Term {  // one linear's part of a group's backward pass
     int target;
     const float* dy;
@@ -92,7 +105,8 @@ class Transformer {
   void attend(int rows, const Place& place, const float* q, float* out, float* lse);
   void storeKv(const float* k, const float* v, int rows, const Place& place);
   LayerState takeState(int rows, Adapter* adapter, Arena& arena, bool training);
-  Scratch takeScratch(int rows, Arena& arena, bool training);
+  size_t layerFloats(int rows, const Adapter& adapter) const;
+  LayerScratch takeScratch(int rows, Arena& arena, bool training);
   void ensureRope(int positions);
 
   const ModelConfig& config_;

@@ -44,7 +44,7 @@ Engine::Engine(const LoadOptions& options)
         request.positions = positions;
         request.temperature = temperature;
         return score(request, *current_).logprobs;
-      }) {}
+      }, options.memoryBytes) {}
 
 Engine::~Engine() = default;
 

@@ -26,6 +26,8 @@ struct LoadOptions {
   Dtype dtype = Dtype::Fp32;
   int threads = 1;
   size_t cacheBytes = size_t{256} << 20;
+  /// What the process may have resident while it trains; 0: no bound.
+  size_t memoryBytes = 0;
   /// On the GPU instead of the CPU; isa, dtype and threads are then not used.
   bool cuda = false;
   DeviceOptions device;

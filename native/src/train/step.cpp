@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "io/failure.h"
+#include "train/memory.h"
 
 namespace hindsight {
 namespace {
@@ -18,6 +19,32 @@ int headRows(int vocab) {
 constexpr int kLongSequence = 4096;
 
 }  // namespace
+
+/// How many layers must be checkpointed for a sequence to stay within the memory bound. With a bound, both arenas are
+/// laid out anew for each sequence: what they held is given back first, so that the rest can be measured.
+/// @throws Failure MEMORY_SHORT
+int Trainer::fit(int rows, int labelled, const Adapter& adapter) {
+  if (!memoryBytes_) return 0;
+  states_.release();
+  scratch_.release();
+  const ModelConfig& config = model_.config();
+  const size_t logits = labelled < headRows(config.vocab) ? labelled : headRows(config.vocab), vocab = config.vocab;
+  const size_t head = logits * (2 * config.hidden + 2 * vocab) + (model_.math().threads() + 4) * (vocab + 2 * kSlack), layer = model_.backwardFloats(rows, adapter);
+  const size_t scratch = head > layer ? head : layer, gradient = static_cast<size_t>(rows) * config.hidden + 2 * kSlack;
+  // What the kernels keep per thread and for rounded rows.
+  const size_t kernels = static_cast<size_t>(rows) * 4 * (config.intermediate + config.hidden) + model_.math().threads() * attentionBackwardScratch(rows, config.headDim);
+  const size_t others = residentBytes() + (kernels + scratch + gradient) * sizeof(float);
+  for (int checkpointed = 0; checkpointed <= config.layers; ++checkpointed) {
+    const size_t states = model_.stateFloats(rows, adapter, checkpointed) + gradient;
+    if (others + states * sizeof(float) > memoryBytes_) continue;
+    states_.reserve(states);
+    scratch_.reserve(scratch);
+    return checkpointed;
+  }
+  const size_t needed = others + (model_.stateFloats(rows, adapter, config.layers) + gradient) * sizeof(float);
+  throw Failure("MEMORY_SHORT", "Training on a sequence of " + std::to_string(rows) + " tokens takes " + std::to_string(needed / 1000000) + " MB even with every layer checkpointed, more than the " +
+                                    std::to_string(memoryBytes_ / 1000000) + " MB allowed: allow more, or train on shorter sequences.");
+}
 
 /// Rows [first, first + count) of the loss; @returns their dLogits, in bf16 where the head is: a row is
 /// rounded while it lies in the cache.
@@ -54,8 +81,10 @@ void Trainer::micro(Adapter& adapter, TrainSequence& sequence, const LossSetting
     if (loss.count(static_cast<Term>(t)) > 0 && std::isnan(result.loss[t])) result.loss[t] = 0;
   }
   if (!rows.empty()) {
+    const int checkpointed = fit(static_cast<int>(sequence.ids.size()), static_cast<int>(rows.size()), adapter);
+    if (checkpointed > result.checkpointed) result.checkpointed = checkpointed;
     states_.reset();
-    const TrainState state = model_.forwardTraining(sequence.ids, adapter, states_, pause);
+    const TrainState state = model_.forwardTraining(sequence.ids, adapter, checkpointed, states_, pause);
     const int h = config.hidden, chunk = headRows(config.vocab);
     float* dHidden = states_.take(static_cast<size_t>(state.rows) * h);
     std::memset(dHidden, 0, static_cast<size_t>(state.rows) * h * sizeof(float));

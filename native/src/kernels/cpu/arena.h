@@ -60,6 +60,12 @@ class Arena {
     }
     used_ = total_ = 0;
   }
+  /// Makes room for `count` floats in one block.
+  void reserve(size_t count) {
+    release();
+    blocks_.push_back(allocateFloats(count));
+    sizes_.push_back(count);
+  }
   /// Gives the memory back (after an unusually long sequence).
   void release() {
     blocks_.clear();

@@ -1,0 +1,56 @@
+/** Training within a memory bound: layers are computed twice, and nothing else changes. */
+import { execFileSync } from 'node:child_process';
+import path from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { loadNative } from '../index.ts';
+import type { Dtype, LossSettings, NativeModel, Tensor } from '../index.ts';
+import { randomIds, span, TARGETS, writeModel } from './models.ts';
+import type { Shape } from './models.ts';
+
+const MB = 1e6;
+const shape: Shape = { architecture: 'qwen3', vocab: 211, hidden: 64, layers: 16, heads: 4, kvHeads: 2, headDim: 16, intermediate: 256, maxPositions: 4096, tied: true };
+const dir = writeModel(shape);
+const ids = randomIds(shape, 800);
+const settings: LossSettings = { clipLow: 0.2, clipHigh: 0.28, klBeta: 0, ceLambda: 1, spliceWeight: 1, pgWeight: 1, opdWeight: 1, divisor: { pg: 1, opd: 1, splice: 1, kl: 1, ce: 1 } };
+const open: NativeModel[] = [];
+afterAll(() => open.forEach((model) => model.close()));
+
+async function gradients(dtype: Dtype, memoryBytes?: number): Promise<{ checkpointed: number; tensors: Tensor[] }> {
+  const model = await loadNative().load({ dir, dtype, threads: 2, ...(memoryBytes && { memoryBytes }) });
+  open.push(model);
+  const adapter = await model.createAdapter({ rank: 4, alpha: 8, targets: TARGETS, seed: 3 });
+  // A second step: the first leaves B at zero and A without a gradient.
+  for (let step = 0; step < 2; step++) {
+    const { checkpointed } = await model.forwardBackward(adapter, [{ ids, temperature: 1, ce: { positions: span(1, ids.length) } }], settings);
+    if (step === 1) return { checkpointed, tensors: await model.gradients(adapter) };
+    await model.optimStep(adapter, { lr: 1e-2, beta1: 0.9, beta2: 0.98, eps: 1e-8, weightDecay: 0, clipNorm: 0 });
+  }
+  throw new Error('unreachable');
+}
+
+describe.each(['fp32', 'bf16', 'int8'] as const)('%s', (dtype) => {
+  test('checkpointed layers give the same gradient to the last bit', async () => {
+    const whole = await gradients(dtype);
+    const bounded = await gradients(dtype, process.memoryUsage().rss + 40 * MB);
+    expect(whole.checkpointed).toBe(0);
+    expect(bounded.checkpointed).toBeGreaterThan(0);
+    expect(bounded.tensors).toEqual(whole.tensors);
+    expect(Math.max(...whole.tensors.map(({ data }) => data.reduce((most, value) => Math.max(most, Math.abs(value)), 0)))).toBeGreaterThan(0);
+  });
+});
+
+test('a sequence that cannot fit is refused with what it takes, and nothing is lost', async () => {
+  await expect(gradients('bf16', process.memoryUsage().rss + 5 * MB)).rejects.toThrow(/Training on a sequence of 800 tokens takes \d+ MB even with every layer checkpointed/);
+});
+
+test('a process of its own stays within the bound', () => {
+  const train = (...flags: string[]): { peakRssBytes: number; pass: boolean } => {
+    const args = [path.join(import.meta.dirname, '../../dist/hindsight.js'), 'bench', 'train', '--model', dir, '--dtype', 'bf16', '--seq', '1500', '--batch', '1', '--runs', '2', '--rank', '4', '--threads', '2', '--json', '-', ...flags];
+    return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
+  };
+  const free = train();
+  const bound = Math.round((free.peakRssBytes - 50 * MB) / MB);
+  const bounded = train('--memory', `${bound}MB`);
+  expect(bounded.pass).toBe(true);
+  expect(bounded.peakRssBytes).toBeLessThan(bound * MB);
+});
