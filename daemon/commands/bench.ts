@@ -2,6 +2,7 @@
 import { Argument, Option } from 'commander';
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { runParity } from '../../native/bench/parity.ts';
 import type { ParityReport } from '../../native/bench/parity.ts';
@@ -23,6 +24,7 @@ interface BenchFlags extends JsonOption {
   dtype?: Dtype;
   threads?: number;
   memory?: number;
+  peer?: boolean;
   rank?: number;
   seq?: number;
   tokens?: number;
@@ -49,6 +51,7 @@ export function registerBench(program: Command): void {
     .option('--model <dir>', 'name or folder of a model, or a shape with random weights: 135m, 0.5b, 1.5b, 7b; default: the bundled one')
     .addOption(new Option('--isa <name>', 'kernels').choices(['reference', 'portable', 'avx2', 'avx512', 'avx512vnni', 'avx512bf16']))
     .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8']))
+    .option('--peer', 'prefill, decode: measures llama.cpp in turns with the engine (q8_0 beside int8, else f16); the first time it is installed into .cache')
     .option('--rank <n>', 'rank of the adapter', count)
     .option('--threads <n>', 'threads of the engine', count)
     .option('--memory <size>', 'train: what the process may have in memory, such as 1.2GB', bytes)
@@ -91,17 +94,18 @@ async function rate(what: RateBench, flags: BenchFlags): Promise<void> {
   const { model, dtype = 'fp32', threads = availableParallelism(), rank = 16 } = flags;
   const report = await run({
     model: model !== undefined && SHAPES.includes(model) ? model : resolveModel(model, hindsightHome()),
-    dtype, threads, rank, ...(flags.isa && { isa: flags.isa }), ...(flags.memory && { memoryBytes: flags.memory }),
+    dtype, threads, rank, ...(flags.isa && { isa: flags.isa }), ...(flags.memory && { memoryBytes: flags.memory }), ...(flags.peer && { peerCache: path.resolve('.cache') }),
     seq: flags.seq ?? defaults.seq, tokens: flags.tokens ?? defaults.tokens, batch: flags.batch ?? defaults.batch, runs: flags.runs ?? defaults.runs,
   });
   print({ ...report, machine: machine() }, rateText(report), flags);
   if (!report.pass) process.exitCode = 1;
 }
 
-function rateText({ bench, tokensPerSecond: { median, min, max }, latencyMs: { p50, p95, p99 }, shareOfCeiling, peakRssBytes, idleLatencyMs, refused, mixed, pass }: RateReport): string {
+function rateText({ bench, tokensPerSecond: { median, min, max }, latencyMs: { p50, p95, p99 }, shareOfCeiling, peakRssBytes, idleLatencyMs, refused, mixed, peer, pass }: RateReport): string {
   return [
     `${bench}: ${median.toFixed(1)} tokens a second (${min.toFixed(1)} to ${max.toFixed(1)}), latency p50 ${p50.toFixed(1)} p95 ${p95.toFixed(1)} p99 ${p99.toFixed(1)} ms`,
     ...(shareOfCeiling === undefined ? [] : [`${(100 * shareOfCeiling).toFixed(0)} % of what the measured peak allows`]),
+    ...(peer ? [`${peer.name}: ${peer.tokensPerSecond.median.toFixed(1)} tokens a second (${peer.tokensPerSecond.min.toFixed(1)} to ${peer.tokensPerSecond.max.toFixed(1)}); the engine is ${peer.ratio.toFixed(2)} times as fast`] : []),
     ...(idleLatencyMs ? [`idle p50 ${idleLatencyMs.p50.toFixed(1)} p95 ${idleLatencyMs.p95.toFixed(1)} ms`] : []),
     ...(refused === undefined ? [] : [`${refused} refused, ${mixed ?? 0} mixed`]),
     `peak memory ${(peakRssBytes / 1e6).toFixed(0)} MB; the proof ${pass ? 'holds' : 'FAILS'}`,

@@ -6,6 +6,8 @@
  */
 import { performance } from 'node:perf_hooks';
 import { loadNative } from '../index.ts';
+import { openLlama } from './llama.ts';
+import type { Peer } from './llama.ts';
 import type { Dtype, Isa, LossSettings, ModelInfo, NativeModel, ShapeName } from '../index.ts';
 
 export interface RateOptions {
@@ -16,6 +18,8 @@ export interface RateOptions {
   threads: number;
   /** train: what the process may have resident. */
   memoryBytes?: number;
+  /** prefill, decode: llama.cpp is measured in turns with the engine; the folder is where it is kept. */
+  peerCache?: string;
   /** Tokens of the prompt, or of a training sequence. */
   seq: number;
   /** decode: tokens to make; swap: tokens of a request. */
@@ -40,6 +44,8 @@ export interface RateReport {
   proof: { gradNorm: number; lossFirst: number; lossLast: number; tokens: number };
   /** train, prefill: share of the rate that the peak of the matrix unit allows (median run). */
   shareOfCeiling?: number;
+  /** prefill, decode with a peer: its rate in the same run, in turns, and the median of the ratios. */
+  peer?: { name: string; tokensPerSecond: Spread; ratio: number };
   /** serve-while-train: the same requests without training. */
   idleLatencyMs?: { p50: number; p95: number; p99: number };
   refused?: number;
@@ -108,11 +114,34 @@ export function runTrain(options: RateOptions): Promise<RateReport> {
   });
 }
 
+/** The engine and its peer in turns, so that both see the same machine. */
+class Race {
+  private readonly rates: number[] = [];
+  private readonly ratios: number[] = [];
+  private constructor(private readonly peer: Peer) {}
+
+  static async open({ model, options: { peerCache, dtype, threads } }: Bench): Promise<Race | undefined> {
+    return peerCache === undefined ? undefined : new Race(await openLlama(model.info, dtype === 'int8' ? 'q8_0' : 'f16', threads, peerCache));
+  }
+
+  async turn(own: number, run: (peer: Peer) => Promise<number>): Promise<void> {
+    const rate = await run(this.peer);
+    this.rates.push(rate);
+    this.ratios.push(own / rate);
+  }
+
+  async result(): Promise<Pick<RateReport, 'peer'>> {
+    await this.peer.close();
+    return { peer: { name: this.peer.name, tokensPerSecond: spread(this.rates), ratio: spread(this.ratios).median } };
+  }
+}
+
 /** A cold prompt to its first log-prob, as `generate` computes it. */
 export function runPrefill(options: RateOptions): Promise<RateReport> {
   return withModel(options, async (bench) => {
     const { model } = bench;
     const { seq, runs } = options;
+    const race = await Race.open(bench);
     const rates: number[] = [];
     const shares: number[] = [];
     const milliseconds: number[] = [];
@@ -126,8 +155,10 @@ export function runPrefill(options: RateOptions): Promise<RateReport> {
       milliseconds.push(took);
       rates.push((seq / took) * 1000);
       shares.push(((seq / took) * 1000 * 2 * layerParameters(model.info)) / Math.max(before, peak(options)));
+      await race?.turn((seq / took) * 1000, async (peer) => seq / (await peer.prefill([...tokens(model, seq)])));
     }
     return {
+      ...(await race?.result()),
       ...report(bench, 'prefill', { seq, runs }), tokensPerSecond: spread(rates), latencyMs: percentiles(milliseconds),
       proof: { ...NO_PROOF, tokens: runs * seq }, shareOfCeiling: spread(shares).median, pass: true,
     };
@@ -138,6 +169,7 @@ export function runDecode(options: RateOptions): Promise<RateReport> {
   return withModel(options, async (bench) => {
     const { model } = bench;
     const { seq, tokens: count, runs } = options;
+    const race = await Race.open(bench);
     const rates: number[] = [];
     const gaps: number[] = [];
     let made = 0;
@@ -154,8 +186,10 @@ export function runDecode(options: RateOptions): Promise<RateReport> {
       });
       made += result.tokens.length;
       rates.push(((here - 1) / (last - first)) * 1000);
+      await race?.turn(((here - 1) / (last - first)) * 1000, async (peer) => count / (await peer.decode([...tokens(model, seq)], count)));
     }
     return {
+      ...(await race?.result()),
       ...report(bench, 'decode', { seq, tokens: count, runs }), tokensPerSecond: spread(rates), latencyMs: percentiles(gaps),
       proof: { ...NO_PROOF, tokens: made }, pass: made >= 2 * runs,
     };
