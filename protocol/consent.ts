@@ -27,6 +27,13 @@ const CLASS_OF: Readonly<Record<Signal['kind'], SignalClass | 'session'>> = {
   'edit.reviewed': 'edits',
   'chat.rated': 'chat',
   'branch.switched': 'session',
+  'terminal.ran': 'terminal',
+  'task.ended': 'tasks',
+  'debug.ended': 'debug',
+  'tests.ran': 'tests',
+  'diagnostics.settled': 'diagnostics',
+  'commit.made': 'git',
+  'cell.ran': 'notebooks',
 };
 
 export function classOf(kind: Signal['kind']): SignalClass | 'session' {

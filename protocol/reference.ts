@@ -7,8 +7,9 @@ import { catalogue } from './errors.ts';
 import { daemonHello, editorHello, PROTOCOL } from './handshake.ts';
 import type { Message } from './message.ts';
 import { remoteMessages } from './remote.ts';
+import { testMessages } from './tests.ts';
 
-export const allMessages: readonly Message[] = [...editorMessages, ...agentMessages, ...remoteMessages, ...engineMessages];
+export const allMessages: readonly Message[] = [...editorMessages, ...agentMessages, ...testMessages, ...remoteMessages, ...engineMessages];
 
 /** One JSON Schema document: `messages[method].params|result`, and the two hellos. */
 export function protocolSchema(): object {

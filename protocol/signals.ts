@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { request } from './message.ts';
+import { testReport } from './tests.ts';
 
 /** Milliseconds since the Unix epoch, by the editor's clock. */
 const at = z.number().nonnegative();
@@ -16,6 +17,22 @@ const offset = z.int().nonnegative();
  *  one event are listed so that applying them one after another gives the new document. */
 export const textChange = z.object({ offset, length: offset, text: z.string() });
 export type TextChange = z.output<typeof textChange>;
+
+/** An exit code; null = it ended without one, or the shell did not tell. */
+const exitCode = z.int().nullable();
+const durationMs = z.number().nonnegative();
+
+/** What a checker says of a place in a document. */
+export const problem = z.object({
+  severity: z.enum(['error', 'warning']),
+  message: z.string(),
+  source: z.string().nullable(),
+  offset,
+  length: offset,
+  /** The agent's edit, still under review, that wrote the place. */
+  turn: z.string().nullable(),
+});
+export type Problem = z.output<typeof problem>;
 
 export const signal = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('session.started'), at, workspace: uri, editor: z.string() }),
@@ -44,6 +61,20 @@ export const signal = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('chat.rated'), at, turn: z.string(), rating: z.enum(['helpful', 'wrong']), correction: z.string().nullable() }),
   /** HEAD moved to another commit or branch: survival of what was accepted before is void. */
   z.object({ kind: z.literal('branch.switched'), at, workspace: uri }),
+
+  // The user's own runs. `at` is their end.
+  /** A command in the user's terminal. `output` is what it wrote, its beginning and its end. */
+  z.object({ kind: z.literal('terminal.ran'), at, durationMs, command: z.string(), cwd: uri.nullable(), exitCode, output: z.string() }),
+  z.object({ kind: z.literal('task.ended'), at, durationMs, name: z.string(), exitCode }),
+  /** `exception`: the last place where an uncaught one stopped it. */
+  z.object({ kind: z.literal('debug.ended'), at, durationMs, name: z.string(), exitCode, exception: z.object({ uri, line: z.int().positive() }).nullable() }),
+  /** `source`: the command that ran them, or the report that told. */
+  z.object({ kind: z.literal('tests.ran'), at, durationMs, source: z.string(), report: testReport }),
+  /** All that the checkers say of a document, once they have said it and have nothing to add. */
+  z.object({ kind: z.literal('diagnostics.settled'), at, uri, version: z.int(), problems: z.array(problem) }),
+  z.object({ kind: z.literal('commit.made'), at, workspace: uri, hash: z.string() }),
+  /** A cell of a notebook. `cell` is its own name, `error` the head of its traceback. */
+  z.object({ kind: z.literal('cell.ran'), at, durationMs, uri, cell: z.string(), success: z.boolean(), error: z.string().nullable() }),
 ]);
 export type Signal = z.output<typeof signal>;
 export type SignalOf<K extends Signal['kind']> = Extract<Signal, { kind: K }>;

@@ -9,6 +9,15 @@ import type { Signal, SignalOf } from '../../protocol/signals.ts';
 import { beginTracking, onAccepted, onBranchSwitched, onChange, onEnd, onLaterOffer, onTime, onVersion } from './tracking.ts';
 import type { Step, Tracking } from './tracking.ts';
 
+/** Accepted text of a turn, and where it stands, UTF-16 units. */
+export interface TakenHere {
+  turn: string;
+  uri: string;
+  at: number;
+  start: number;
+  end: number;
+}
+
 export class CompletionTracker {
   readonly #open = new Map<string, Tracking>();
   readonly #changed = new Set<string>();
@@ -62,6 +71,13 @@ export class CompletionTracker {
       case 'document.saved':
       case 'edit.reviewed':
       case 'chat.rated':
+      case 'terminal.ran':
+      case 'task.ended':
+      case 'debug.ended':
+      case 'tests.ran':
+      case 'diagnostics.settled':
+      case 'commit.made':
+      case 'cell.ran':
         return this.quiet(signal.at);
     }
   }
@@ -88,6 +104,11 @@ export class CompletionTracker {
     const accepted = this.#accepted;
     this.#accepted = [];
     return accepted;
+  }
+
+  /** Text that was accepted and is followed here. */
+  taken(): TakenHere[] {
+    return [...this.#open.values()].flatMap(({ turn, uri, start, accepted }) => (accepted === null ? [] : [{ turn, uri, at: accepted.at, start: start + accepted.from, end: start + accepted.to }]));
   }
 
   #change(signal: SignalOf<'document.changed'>): NextState[] {

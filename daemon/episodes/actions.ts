@@ -9,6 +9,9 @@ import type { Journal } from '../journal/journal.ts';
 import type { NextState, Observation, Outcome, Turn } from '../journal/records.ts';
 import { SESSION_IDLE_MS } from './turns.ts';
 
+/** Shorter ones are named by chance. */
+const LEAST_COMMAND = 4;
+
 interface Waiting {
   for: 'hunks' | 'user';
   since: number;
@@ -35,8 +38,9 @@ export class ActionEpisodes {
     return [];
   }
 
-  signal(signal: Signal): NextState[] {
+  signal(signal: Signal, session: string): NextState[] {
     if (signal.kind === 'edit.reviewed') return this.#reviewed(signal);
+    if (signal.kind === 'terminal.ran') this.#followed(signal, session);
     if (signal.kind === 'chat.rated') this.#note(signal.turn, { kind: 'rating', rating: signal.rating, correction: signal.correction });
     return [];
   }
@@ -56,6 +60,14 @@ export class ActionEpisodes {
       if (waiting === null || waiting.for !== 'user' || now - waiting.since < SESSION_IDLE_MS) return [];
       return [nextState(id, waiting.observations.length > 0 ? 'answered' : 'abandoned', waiting.observations, now)];
     });
+  }
+
+  /** The user ran a command that the last reply had named: what it gave belongs to the reply. */
+  #followed({ command, exitCode, output, durationMs, at }: SignalOf<'terminal.ran'>, session: string): void {
+    const line = command.trim();
+    const [reply] = this.journal.turnsOf({ session, open: true }).filter(({ modality }) => modality === 'chat');
+    if (line.length < LEAST_COMMAND || reply === undefined || reply.offeredAt > at - durationMs || !commandsIn(reply.rawText).includes(line)) return;
+    this.#note(reply.id, { kind: 'terminal', command: line, exitCode, ended: 'itself', output, durationMs, by: 'user' });
   }
 
   #reviewed({ turn, uri, before, proposed, now, state, open, at }: SignalOf<'edit.reviewed'>): NextState[] {
@@ -83,6 +95,13 @@ export class ActionEpisodes {
   #wait(id: string, waiting: Waiting): void {
     this.journal.saveTracking(id, JSON.stringify(waiting));
   }
+}
+
+/** Lines of code in a reply: fenced, or between back ticks. */
+function commandsIn(reply: string): string[] {
+  const fenced = [...reply.matchAll(/```[^\n]*\n([\s\S]*?)```/g)].flatMap(([, code]) => (code ?? '').split('\n'));
+  const inline = [...reply.matchAll(/`([^`\n]+)`/g)].map(([, code]) => code ?? '');
+  return [...fenced, ...inline].map((line) => line.trim().replace(/^[$>]\s+/, ''));
 }
 
 function nextState(turn: string, outcome: Outcome, observations: Observation[], decidedAt: number): NextState {

@@ -5,11 +5,13 @@
  * "Exactly once"). Nothing is stored of a workspace whose owner has not consented.
  */
 import { CompletionTracker } from '../capture/completions.ts';
+import type { TakenHere } from '../capture/completions.ts';
 import type { Tracking } from '../capture/tracking.ts';
 import type { Clock } from '../clock.ts';
 import { hintsOf } from '../hindsight/hints.ts';
 import type { Alarm } from '../gate/monitor.ts';
 import { observeOutcome } from '../gate/watch.ts';
+import { withEvidence } from '../journal/evidence.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Hint, LateEvidence, NextState, Turn, Verdict } from '../journal/records.ts';
 import { observeChoice } from '../learn/choices.ts';
@@ -22,6 +24,7 @@ import { verifiedVerdict } from '../reward/verdict.ts';
 import type { Signal } from '../../protocol/signals.ts';
 import { ActionEpisodes } from './actions.ts';
 import { recordEvidence, recordLesson } from './lessons.ts';
+import { OwnWork } from './ownWork.ts';
 import type { Lesson } from './lessons.ts';
 import { isOffer, roleOf, SESSION_IDLE_MS } from './turns.ts';
 import { Watches } from './watches.ts';
@@ -70,6 +73,7 @@ export class Intake {
   readonly #lessons = new Map<string, number>();
   readonly #actions: ActionEpisodes;
   readonly #watches: Watches;
+  readonly #ownWork: OwnWork;
   #actionsLookedAt = 0;
 
   /** Asked before anything is stored. */
@@ -84,6 +88,7 @@ export class Intake {
     this.admission = new Admission(journal);
     this.#actions = new ActionEpisodes(journal);
     this.#watches = new Watches(journal);
+    this.#ownWork = new OwnWork(journal);
   }
 
   /** @returns the largest number of the session that is on disk
@@ -93,10 +98,12 @@ export class Intake {
     this.#commit(session, (tracker) => {
       const fresh = this.journal.appendSignals(session, first, signals, workspace, admits);
       const closed = fresh.flatMap((signal) => {
-        const next = [...tracker.signal(signal), ...this.#actions.signal(signal)];
+        const next = [...tracker.signal(signal), ...this.#actions.signal(signal, session)];
         // A text that was just closed is watched from this very signal on.
         this.#watches.begin(tracker.accepted(), session, workspace);
-        return [...next, ...this.#watches.signal(workspace, session, signal)];
+        const late = this.#watches.signal(workspace, session, signal);
+        const here = (): TakenHere[] => [...tracker.taken(), ...this.#watches.taken(workspace, session)];
+        return [...next, ...late, ...this.#ownWork.signal(workspace, session, signal, here)];
       });
       const end = fresh.find((signal) => signal.kind === 'session.ended');
       if (end) this.journal.endSession(session, end.at);
@@ -174,6 +181,7 @@ export class Intake {
   /** The window is gone; what it spooled may still come, so time closes nothing of it but idleness. */
   disconnected(session: string): void {
     this.#live.delete(session);
+    this.#ownWork.forget(session);
   }
 
   /** The owner said no, to all or to some: what was offered and may no longer be recorded stays without an answer. */
@@ -188,6 +196,7 @@ export class Intake {
     });
     this.#live.clear();
     if (!this.admission.allows(workspace, 'suggestions')) this.#watches.withdraw(workspace);
+    if (!this.admission.allows(workspace)) this.#ownWork.withdraw(workspace);
   }
 
   #endSession(session: string): void {
@@ -224,6 +233,7 @@ export class Intake {
       // Memory must not run ahead of the disk: the next call reads the state of before this one.
       this.#live.delete(session);
       this.#watches.forget(workspace);
+      this.#ownWork.forget(session);
       throw thrown;
     }
     this.#live.set(session, { ...live, workspace, arrivedAt });
@@ -250,8 +260,10 @@ export class Intake {
     }
     const turn = journal.turn(one.turn);
     if (turn === null || !journal.closeTurn(one)) return null;
-    const verdict = verifiedVerdict(turn, one, settings, journal.actionBefore(turn));
-    const lesson = recordLesson(journal, settings, turn, one, verdict, hintsOf(turn, one, one.decidedAt));
+    // What was seen in the user's own work while it was open.
+    const known = withEvidence(one, journal.evidence(turn.id));
+    const verdict = verifiedVerdict(turn, known, settings, journal.actionBefore(turn));
+    const lesson = recordLesson(journal, settings, turn, known, verdict, hintsOf(turn, one, one.decidedAt));
     const queued = verdict === null && turn.role === 'main' && textsOf(one).length > 0;
     if (queued) journal.queueJudging(turn.id, turn.workspace, one.decidedAt);
     if (METHODS[settings.method].choice) observeChoice(journal, turn, one);

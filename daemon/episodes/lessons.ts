@@ -32,13 +32,15 @@ export function recordLesson(journal: Journal, settings: LearnSettings, turn: Tu
 /**
  * Late evidence on a closed turn. Where it turns a good outcome bad (or the other way), a sample of
  * the opposite sign is added; the one before it is dropped if no step has taken it yet.
- * @returns null where the evidence changes nothing
+ * @returns null where the evidence changes nothing, or nothing yet
  */
 export function recordEvidence(journal: Journal, settings: LearnSettings, evidence: LateEvidence): Lesson | null {
   const turn = journal.turn(evidence.turn);
   const next = journal.nextState(evidence.turn);
-  if (turn === null || next === null) return null;
+  if (turn === null) return null;
   journal.insertEvidence(evidence);
+  // Of an open turn: it counts when its next state is known.
+  if (next === null) return null;
   const verdicts = journal.verdicts(turn.id);
   const verdict = correctionVerdict(turn, next, journal.evidence(turn.id), verdicts, settings);
   if (verdict === null) return null;

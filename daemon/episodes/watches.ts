@@ -2,6 +2,7 @@
  *  evidence; Intake stores and judges it in the transaction that also saves the ranges. */
 import { beginWatch, watchOpened, watchSignal, watchTime } from '../capture/watching.ts';
 import type { Watch, Watched } from '../capture/watching.ts';
+import type { TakenHere } from '../capture/completions.ts';
 import type { Tracking } from '../capture/tracking.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { LateEvidence } from '../journal/records.ts';
@@ -29,6 +30,12 @@ export class Watches {
 
   anyIn(workspace: string, uri: string): boolean {
     return [...this.#of(workspace).values()].some((watch) => watch.uri === uri);
+  }
+
+  /** Accepted text that a session has in view, and where it stands. */
+  taken(workspace: string, session: string): TakenHere[] {
+    const seen = [...this.#of(workspace).values()].filter((watch) => watch.open && watch.session === session);
+    return seen.map(({ turn, uri, acceptedAt, start, text }) => ({ turn, uri, at: acceptedAt, start, end: start + text.length }));
   }
 
   /** Whether time alone has something to say of the session's ranges. */

@@ -12,6 +12,8 @@ export function withEvidence(next: NextState, evidence: readonly LateEvidence[])
     } else if (one.kind === 'takenBack') {
       survival = [...survival, [Math.max(...survival.map(([seconds]) => seconds), 0) + 1, 0]];
       observations = observations && [...observations, { kind: 'undone', how: one.how }];
+    } else if (one.kind === 'observed') {
+      observations = [...(observations ?? []), one.observation];
     } else {
       observations = observations && [...observations, { kind: 'commit', hash: one.hash, subject: one.subject }];
     }

@@ -90,8 +90,8 @@ export type Outcome = 'accepted' | 'partial' | 'typedThrough' | 'diverged' | 'su
 export type Observation =
   /** Of any tool; `failed`: it gave an error, or the call was none. */
   | { kind: 'result'; tool: string; text: string; failed: boolean }
-  /** `exitCode` null: ended from outside; `refused`: the user did not let it run. */
-  | { kind: 'terminal'; command: string; exitCode: number | null; ended: 'itself' | 'deadline' | 'stopped' | 'refused'; output: string; durationMs: number }
+  /** `exitCode` null: ended from outside; `refused`: the user did not let it run. By the user: a command that a reply had named. */
+  | { kind: 'terminal'; command: string; exitCode: number | null; ended: 'itself' | 'deadline' | 'stopped' | 'refused'; output: string; durationMs: number; by?: 'user' }
   /** `fixed` and `broken` against the last run of the task; `testsEdited`: files of tests that the task itself changed. */
   | { kind: 'tests'; command: string; passed: number; failed: number; errors: number; fixed: string[]; broken: string[]; testsEdited: string[] }
   /** A reviewed hunk: what stood there, what was proposed, what stands there now. */
@@ -102,6 +102,8 @@ export type Observation =
   | { kind: 'page'; url: string; added: string[]; removed: string[]; console: string[] }
   /** What the editor's checkers said before and after, once settled. */
   | { kind: 'diagnostics'; added: string[]; resolved: string[] }
+  /** The user's own runs that turned: commands, tasks, debug sessions, cells. */
+  | { kind: 'checks'; fixed: string[]; broken: string[] }
   /** A commit that contains the action's text. */
   | { kind: 'commit'; hash: string; subject: string }
   /** The user took the action back as a whole: an undo command, a checkpoint restored, a revert. */
@@ -130,6 +132,8 @@ export type LateEvidence =
   | { kind: 'survival'; turn: string; seconds: number; similarity: number | null; written: string | null; at: number }
   /** It went into a commit. */
   | { kind: 'commit'; turn: string; hash: string; subject: string; at: number }
+  /** Seen beside it, in the user's own work. */
+  | { kind: 'observed'; turn: string; observation: Observation; at: number }
   /** It was taken back: a revert commit, an undo, maybe days later. */
   | { kind: 'takenBack'; turn: string; how: string; at: number };
 

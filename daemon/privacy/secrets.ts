@@ -85,8 +85,9 @@ export async function scrub(text: string): Promise<string> {
 export async function scrubAll<T>(value: T): Promise<T> {
   const clean = new Map<string, string>();
   const visit = async (part: unknown): Promise<void> => {
-    if (typeof part === 'string') clean.set(part, await scrub(part));
-    else if (part !== null && typeof part === 'object') for (const inner of Object.values(part)) await visit(inner);
+    if (typeof part === 'string') {
+      if (!clean.has(part)) clean.set(part, await scrub(part));
+    } else if (part !== null && typeof part === 'object') for (const inner of Object.values(part)) await visit(inner);
   };
   await visit(value);
   return JSON.parse(JSON.stringify(value), (_, part: unknown) => (typeof part === 'string' ? (clean.get(part) ?? part) : part)) as T;

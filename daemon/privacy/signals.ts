@@ -4,6 +4,8 @@
  * the line around it: once a run holds a secret, it is masked from there on, and what of it is on disk
  * already is named to be taken back.
  */
+import { capped } from '../agent/terminal/headTail.ts';
+import { plainText } from '../agent/terminal/plainText.ts';
 import type { Signal, SignalOf, TextChange } from '../../protocol/signals.ts';
 import { mask, scrubAll, secretsIn } from './secrets.ts';
 import type { Range } from './secrets.ts';
@@ -44,6 +46,8 @@ interface Run {
   lead: string;
 }
 
+/** UTF-16 units of a terminal's output, from its beginning and its end. */
+const KEPT_OUTPUT = { head: 2000, tail: 6000 };
 const LONGEST_RUN = 8192;
 const LONGEST_LEAD = 256;
 
@@ -62,7 +66,7 @@ export class SignalScrubber {
     for (const [index, signal] of signals.entries()) {
       if (signal.kind !== 'document.changed') {
         if (signal.kind === 'document.closed') this.#runs.delete(signal.uri);
-        out.push(await scrubAll(signal));
+        out.push(brief(await scrubAll(plain(signal))));
         continue;
       }
       const changes = signal.changes.map((change) => ({ ...change }));
@@ -141,6 +145,17 @@ export class SignalScrubber {
     const found = await secretsIn(run.lead + run.text + behind);
     return within(found, run.lead.length, run.lead.length + run.text.length);
   }
+}
+
+/** As a person would have read it: a secret between colours is one still. */
+function plain(signal: Signal): Signal {
+  if (signal.kind === 'terminal.ran') return { ...signal, output: plainText(signal.output) };
+  return signal.kind === 'cell.ran' && signal.error !== null ? { ...signal, error: plainText(signal.error) } : signal;
+}
+
+/** After it was read as a whole, no more than its ends is kept of an output. */
+function brief(signal: Signal): Signal {
+  return signal.kind === 'terminal.ran' ? { ...signal, output: capped(signal.output, KEPT_OUTPUT).text } : signal;
 }
 
 /** The parts of ranges in [from, to), counted from `from`. */

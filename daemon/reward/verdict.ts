@@ -5,7 +5,7 @@ import type { LearnSettings } from '../learn/settings.ts';
 import { completionVerdict } from './completion.ts';
 import type { Finding } from './finding.ts';
 import { guarded } from './guards.ts';
-import { VERIFIERS } from './verifiers.ts';
+import { EFFECT_VERIFIERS, VERIFIERS } from './verifiers.ts';
 
 /** Evidence to the contrary leaves so much of the confidence. */
 const CONTRADICTED = 0.7;
@@ -14,8 +14,17 @@ const CONTRADICTED = 0.7;
  *  @returns null where nothing can be verified: no verdict, never a zero reward */
 export function verifiedVerdict(turn: Turn, next: NextState, settings: Pick<LearnSettings, 'completionPrior'>, before: Turn | null = null): Verdict | null {
   const at = next.decidedAt;
-  const found = turn.modality === 'completion' ? completionVerdict(turn, next, settings, at) : decided(turn, VERIFIERS.flatMap((verify) => verify(turn, next) ?? []), at);
+  const found = turn.modality === 'completion' ? withEffect(completionVerdict(turn, next, settings, at), turn, next) : decided(turn, VERIFIERS.flatMap((verify) => verify(turn, next) ?? []), at);
   return guarded(found, { turn, next, before }, at);
+}
+
+/** What a completion did is seen in more than its text: one that breaks something is not rewarded for having stayed. */
+function withEffect(verdict: Verdict | null, turn: Turn, next: NextState): Verdict | null {
+  const [effect] = EFFECT_VERIFIERS.flatMap((verify) => verify(turn, next) ?? []);
+  if (verdict === null || effect === undefined || verdict.score <= 0) return verdict;
+  const evidence = [effect.evidence, ...verdict.evidence];
+  if (effect.score < 0) return { ...verdict, score: 0, confidence: verdict.confidence * CONTRADICTED, evidence };
+  return { ...verdict, confidence: Math.max(verdict.confidence, effect.confidence), evidence };
 }
 
 /** The strongest source decides, within it the verifier of most authority. */

@@ -4,6 +4,7 @@
  * Success is never the absence of an error: a zero exit code, a tool that answered and tests that
  * were green before say nothing.
  */
+import { ANSWERS_BY_EXIT_CODE } from '../capture/checks.ts';
 import { fourGramSimilarity } from '../capture/survival.ts';
 import type { NextState, Observation } from '../journal/records.ts';
 import { finding, oneLine, some } from './finding.ts';
@@ -15,6 +16,13 @@ export function observed<K extends Observation['kind']>(next: NextState, kind: K
   return (next.observations ?? []).filter((one): one is Of<K> => one.kind === kind);
 }
 
+/** Those that speak of the effect of a text, whoever took it. */
+export const EFFECT_VERIFIERS: readonly Verifier[] = [
+  (_, next) => tests(observed(next, 'tests')),
+  (_, next) => diagnostics(observed(next, 'diagnostics')),
+  (_, next) => ownRuns(observed(next, 'checks')),
+];
+
 /** In order of authority: the first that speaks decides, the others are evidence (verdict.ts). */
 export const VERIFIERS: readonly Verifier[] = [
   (_, next) => undone(observed(next, 'undone')),
@@ -23,6 +31,7 @@ export const VERIFIERS: readonly Verifier[] = [
   (_, next) => survival(next.survival),
   (_, next) => committed(observed(next, 'commit')),
   (_, next) => diagnostics(observed(next, 'diagnostics')),
+  (_, next) => ownRuns(observed(next, 'checks')),
   (_, next) => commands(observed(next, 'terminal')),
   (_, next) => tools(observed(next, 'result')),
   (_, next) => rated(observed(next, 'rating')),
@@ -74,8 +83,13 @@ function diagnostics(observations: Of<'diagnostics'>[]): Finding | null {
   return resolved.length > added.length ? finding(0.6, 0.7, `Problems that are gone: ${some(resolved)}.`) : null;
 }
 
-/** Programs that answer a question by exit code 1. */
-const ANSWERS_BY_EXIT_CODE = /^\s*(?:sudo\s+)?(?:grep|egrep|fgrep|rg|ag|diff|cmp|comm|test|\[|git\s+(?:diff|grep)|pgrep|which|command)\b/;
+/** The user's own commands, tasks, debug sessions and cells: what turned between two runs of the same. */
+function ownRuns(runs: Of<'checks'>[]): Finding | null {
+  const broken = runs.flatMap((one) => one.broken);
+  const fixed = runs.flatMap((one) => one.fixed);
+  if (broken.length > 0) return finding(-0.5, 0.5, `Worked before, and fails now: ${some(broken)}.`);
+  return fixed.length > 0 ? finding(0.5, 0.5, `Failed before, and works now: ${some(fixed)}.`) : null;
+}
 
 function commands(runs: Of<'terminal'>[]): Finding | null {
   for (const run of [...runs].reverse()) {
@@ -86,7 +100,10 @@ function commands(runs: Of<'terminal'>[]): Finding | null {
     if (run.exitCode === 130 || run.exitCode === 143) continue;
     if (run.exitCode === 1 && ANSWERS_BY_EXIT_CODE.test(run.command)) continue;
     const unknown = run.exitCode === 126 || run.exitCode === 127;
-    return finding(unknown ? -0.8 : -0.6, unknown ? 0.9 : 0.7, `${shown} ended with exit code ${run.exitCode}.`);
+    const how = `ended with exit code ${run.exitCode}.`;
+    // Asked to run it, the user may have wanted to see it fail.
+    if (run.by === 'user') return finding(-0.5, unknown ? 0.7 : 0.4, `The user ran ${shown}, which it had named; it ${how}`);
+    return finding(unknown ? -0.8 : -0.6, unknown ? 0.9 : 0.7, `${shown} ${how}`);
   }
   return null;
 }

@@ -4,10 +4,11 @@
  * the owner agreed to it. What the tools may do is decided here and by the user, never by a model.
  */
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as wire from '../../protocol/agent.ts';
+import type { testsRead, testsRun } from '../../protocol/tests.ts';
 import type { Endpoint } from '../../protocol/agent.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { Params, Result } from '../../protocol/message.ts';
@@ -22,6 +23,8 @@ import { runTask } from '../agent/chat/task.ts';
 import type { Step } from '../agent/chat/task.ts';
 import { codeOf, editMessages } from '../agent/edit/propose.ts';
 import { isAllowed } from '../agent/terminal/allow.ts';
+import { reportIn, runTests } from '../agent/tests/run.ts';
+import { insideWorkspace } from '../agent/tools/paths.ts';
 import { Toolbox } from '../agent/tools/toolbox.ts';
 import type { ToolContext } from '../agent/tools/tool.ts';
 import type { Clock } from '../clock.ts';
@@ -45,6 +48,9 @@ const TALK_TOKENS = 256;
 /** Corrections that stand before a conversation, and turns that are looked at to find them. */
 const REMEMBERED = 5;
 const REMEMBERED_TURNS = 200;
+/** A run of the user's tests may take so long. */
+const TESTS_MS = 30 * 60_000;
+const LARGEST_REPORT = 16 * 1024 * 1024;
 const BROWSER_TOOLS = 'browser_';
 
 export interface AgentParts {
@@ -151,6 +157,29 @@ export class AgentService {
       const { text, calls } = await model.respond({ messages: [{ role: 'system', content: 'You are a coding assistant.' }, ...messages], tools: params.tools, maxTokens: model.maxOutputTokens, temperature: EDIT_TEMPERATURE, signal, onText });
       return { text, calls };
     });
+  }
+
+  /** The user's own run: by their command, in a terminal that they see. */
+  async runTests(window: Window, { stream, files }: Params<typeof testsRun>, cancelled: AbortSignal): Promise<Result<typeof testsRun>> {
+    const folder = fileURLToPath(window.workspace);
+    const nothing = (problem: string): Result<typeof testsRun> => ({ command: null, report: null, durationMs: 0, problem });
+    return this.#during(window, cancelled, async (signal) => {
+      for (const file of files) await insideWorkspace(folder, file);
+      const run = await runTests(folder, files, (command, cap) =>
+        this.#terminals.run({ command, cwd: folder, deadlineMs: TESTS_MS, cap, signal }, (data) => window.notify(wire.terminalData, { stream, ...data })),
+      );
+      if (run === null) return nothing('Nothing in this folder says how it is tested. Hindsight knows vitest, jest, mocha, node --test, pytest, go, cargo, and an npm script named "test".');
+      const { command, report, outcome } = run;
+      const problem = report !== null ? null : outcome.ended === 'deadline' ? `The tests did not end within ${TESTS_MS / 60_000} minutes.` : outcome.ended === 'stopped' ? 'The tests were stopped.' : 'The tests wrote no report; the terminal says why.';
+      return { command, report, durationMs: outcome.durationMs, problem };
+    });
+  }
+
+  /** What another run has reported, in a file of the workspace. */
+  async readReport(window: Window, { uri }: Params<typeof testsRead>): Promise<Result<typeof testsRead>> {
+    const file = await insideWorkspace(fileURLToPath(window.workspace), fileURLToPath(uri));
+    const { size } = await stat(file);
+    return { report: size > LARGEST_REPORT ? null : reportIn(await readFile(file, 'utf8')) };
   }
 
   forgetAllowed(workspace: string): Record<string, never> {

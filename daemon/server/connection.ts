@@ -12,6 +12,7 @@ import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import { agree, editorHello, MAX_MESSAGE_BYTES, PROTOCOL } from '../../protocol/handshake.ts';
 import type { DaemonHello, EditorHello } from '../../protocol/handshake.ts';
 import type { NotificationMessage } from '../../protocol/message.ts';
+import { testsRead, testsRun } from '../../protocol/tests.ts';
 import { signalPublish } from '../../protocol/signals.ts';
 import { abortSignal, call, handle, notify, on, responseError } from '../../protocol/transport.ts';
 import type { Link } from '../../protocol/transport.ts';
@@ -162,5 +163,7 @@ function bindAgent(daemon: Daemon, link: Link, greeted: () => Window): void {
   handle(link, agent.chatRespond, (params, signal) => daemon.agent.respond(greeted(), params, signal));
   handle(link, agent.chatComplete, (params, signal) => daemon.agent.complete(greeted(), params, signal));
   handle(link, agent.allowedForget, ({ workspace }) => daemon.agent.forgetAllowed(workspace));
+  handle(link, testsRun, (params, signal) => daemon.agent.runTests(greeted(), params, signal));
+  handle(link, testsRead, (params) => daemon.agent.readReport(greeted(), params));
   on(link, agent.terminalInput, ({ terminal, keys }) => daemon.agent.press(terminal, keys));
 }

@@ -232,6 +232,7 @@ export class Daemon {
       this.#memory.forget(batch.workspace);
       this.#recalls.delete(batch.workspace);
     }
+    if (batch.signals.some(({ kind }) => kind === 'commit.made')) void this.#commits.look(batch.workspace);
     this.#touch(batch.workspace);
     return acknowledged;
   }

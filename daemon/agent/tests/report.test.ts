@@ -11,7 +11,7 @@ import { parseJestJson } from './formats/jestJson.ts';
 import { parseJUnit } from './formats/junit.ts';
 import { parseTap } from './formats/tap.ts';
 import { changesOf, countsOf, describeReport, isGreen } from './report.ts';
-import type { TestReport } from './report.ts';
+import type { TestReport } from '../../../protocol/tests.ts';
 import { runTests } from './run.ts';
 import { detectRunner, quoted, recogniseReport } from './runners.ts';
 import type { RunnerName } from './runners.ts';

@@ -1,19 +1,5 @@
 /** What a test run said, whichever runner it was: the strongest signal there is. */
-
-export interface TestCase {
-  /** Full name: suites and title. Unique enough to compare two runs. */
-  name: string;
-  file: string | null;
-  state: 'passed' | 'failed' | 'skipped';
-  /** What the runner says of a failure. */
-  message: string | null;
-}
-
-export interface TestReport {
-  cases: TestCase[];
-  /** Failures that belong to no test: a file that does not load, code that does not compile. */
-  errors: string[];
-}
+import type { TestCase, TestReport } from '../../../protocol/tests.ts';
 
 export interface TestCounts {
   passed: number;

@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TerminalOutcome } from '../terminal/run.ts';
-import type { TestReport } from './report.ts';
-import { detectRunner, quoted, runnerOf } from './runners.ts';
+import type { TestReport } from '../../../protocol/tests.ts';
+import { detectRunner, quoted, recogniseReport, runnerOf } from './runners.ts';
 import type { RunnerName } from './runners.ts';
 
 export interface TestRun {
@@ -36,6 +36,11 @@ export async function runTests(folder: string, files: readonly string[], run: Ru
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** Whichever runner wrote it; null = it is no report. */
+export function reportIn(text: string): TestReport | null {
+  return reportOf(text, recogniseReport);
 }
 
 function reportOf(text: string, parse: (text: string) => TestReport): TestReport | null {

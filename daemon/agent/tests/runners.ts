@@ -1,7 +1,7 @@
 /** Which runner a folder's tests need, and the command that makes it write a report. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { TestReport } from './report.ts';
+import type { TestReport } from '../../../protocol/tests.ts';
 import { parseCargo } from './formats/cargo.ts';
 import { parseGoJson } from './formats/goJson.ts';
 import { parseJestJson } from './formats/jestJson.ts';

@@ -8,7 +8,7 @@ import { detectRunner } from '../tests/runners.ts';
 import { simpleWords } from '../terminal/allow.ts';
 import type { TerminalOutcome } from '../terminal/run.ts';
 import { TERMINAL_LIMITS } from '../terminal/run.ts';
-import { isTestFile } from './editFile.ts';
+import { isTestFile } from '../tests/testFile.ts';
 import { insideWorkspace } from './paths.ts';
 import { failed, tool } from './tool.ts';
 import type { ToolContext, ToolResult } from './tool.ts';

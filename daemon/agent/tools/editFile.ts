@@ -37,8 +37,3 @@ export function replaced(named: string, before: string | null, old: string, repl
   if (wanted === written) return { problem: 'new_text is the same as old_text.' };
   return { text: before.slice(0, at) + written + before.slice(at + wanted.length) };
 }
-
-/** Files that are tests by their name: green by editing these is no success. */
-export function isTestFile(file: string): boolean {
-  return /(^|\/)(tests?|__tests__|spec)\/|(\.|_|-)(test|spec)s?\.[^/.]+$|(^|\/)test_[^/]*\.py$/.test(file);
-}

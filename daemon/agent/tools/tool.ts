@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import type { BrowserSession } from '../browser/session.ts';
 import type { Observation } from '../../journal/records.ts';
-import type { TestReport } from '../tests/report.ts';
+import type { TestReport } from '../../../protocol/tests.ts';
 import type { TerminalOutcome } from '../terminal/run.ts';
 
 export interface ToolResult {

@@ -1,5 +1,5 @@
 /** `cargo test`, as it prints: its JSON is not stable. */
-import type { TestCase, TestReport } from '../report.ts';
+import type { TestCase, TestReport } from '../../../../protocol/tests.ts';
 
 const STATES: Readonly<Record<string, TestCase['state']>> = { ok: 'passed', FAILED: 'failed', ignored: 'skipped' };
 const LINE = /^test (.+?) \.\.\. (ok|FAILED|ignored)\b/;

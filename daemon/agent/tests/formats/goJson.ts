@@ -1,6 +1,6 @@
 /** `go test -json` (cmd/test2json): one event a line; other lines are the build's. */
 import { z } from 'zod';
-import type { TestCase, TestReport } from '../report.ts';
+import type { TestCase, TestReport } from '../../../../protocol/tests.ts';
 
 const event = z.object({ Action: z.string(), Package: z.string().optional(), ImportPath: z.string().optional(), Test: z.string().optional(), Output: z.string().optional() });
 

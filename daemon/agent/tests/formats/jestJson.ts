@@ -1,7 +1,7 @@
 /** The JSON report of jest (`--json`), which vitest's `--reporter=json` follows. */
 import { z } from 'zod';
 import { plainText } from '../../terminal/plainText.ts';
-import type { TestCase, TestReport } from '../report.ts';
+import type { TestCase, TestReport } from '../../../../protocol/tests.ts';
 
 const report = z.object({
   testResults: z.array(

@@ -1,7 +1,7 @@
 /** JUnit XML, as pytest, surefire, gradle, ctest and most others write it. */
 import { SaxesParser } from 'saxes';
 import type { SaxesTagPlain } from 'saxes';
-import type { TestCase, TestReport } from '../report.ts';
+import type { TestCase, TestReport } from '../../../../protocol/tests.ts';
 
 /** @throws on what is not well-formed, or no JUnit report */
 export function parseJUnit(text: string): TestReport {

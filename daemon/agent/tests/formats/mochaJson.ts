@@ -1,7 +1,7 @@
 /** The report of mocha's `json` reporter. */
 import { z } from 'zod';
 import { plainText } from '../../terminal/plainText.ts';
-import type { TestCase, TestReport } from '../report.ts';
+import type { TestCase, TestReport } from '../../../../protocol/tests.ts';
 
 const test = z.object({ fullTitle: z.string(), file: z.string().nullish(), err: z.object({ message: z.string().optional(), stack: z.string().optional() }).loose() });
 const report = z.object({ tests: z.array(test), pending: z.array(test), failures: z.array(test), passes: z.array(test) });

@@ -3,7 +3,7 @@
  * A test point that closes a block of subtests stands for them; it counts by itself only where it
  * fails and none of them did.
  */
-import type { TestCase, TestReport } from '../report.ts';
+import type { TestCase, TestReport } from '../../../../protocol/tests.ts';
 
 interface Point {
   title: string;
