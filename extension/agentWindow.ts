@@ -15,6 +15,7 @@ import type { DaemonConnection } from './connection/connection.ts';
 import { HunkLenses, reviewActions } from './review/commands.ts';
 import { editSelection } from './review/editCommand.ts';
 import { Reviews } from './review/reviews.ts';
+import { TestRuns } from './signals/testRuns.ts';
 import type { OtherActions } from './views/commands.ts';
 
 export interface AgentPlace {
@@ -45,7 +46,9 @@ export class AgentWindow implements vscode.Disposable {
     this.#models = new ModelProvider({ connection, requests: this.#requests, endpoint });
     const confirmations = new Confirmations();
     const chat = { folder, connection, endpoint, confirmations, reviews: this.#reviews, requests: this.#requests, terminal: this.#terminal, consent: place.consent };
+    const tests = new TestRuns({ folder, connection, requests: this.#requests, terminal: this.#terminal, record });
     this.#subscriptions = [
+      tests,
       this.#reviews,
       this.#terminal,
       this.#models,
@@ -61,6 +64,7 @@ export class AgentWindow implements vscode.Disposable {
       ...ratingActions(record),
       edit: () => editSelection({ connection, endpoint, reviews: this.#reviews, onText: (stream, edit) => this.#requests.open(stream, { edit }) }),
       setEndpointKey: () => setEndpointKey(context.secrets),
+      runTests: () => tests.run(),
       forgetAllowed: () => connection.request(allowedForget, { workspace: folder.uri.toString() }),
     };
   }
@@ -77,6 +81,12 @@ export class AgentWindow implements vscode.Disposable {
 
   async connected(): Promise<void> {
     await this.#models.refresh();
+  }
+
+  /** The edit of the agent, under review, that wrote a line; counted from 0. */
+  turnAt(uri: vscode.Uri, line: number): string | null {
+    const [hunk] = this.#reviews.hunksAt(uri, line, line + 1);
+    return hunk === undefined ? null : (this.#reviews.turnsOf(uri, hunk)[0] ?? null);
   }
 
   dispose(): void {

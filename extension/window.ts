@@ -6,6 +6,7 @@ import * as vscode from 'vscode';
 import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentChoice } from '../protocol/editor.ts';
 import { toHindsightError } from '../protocol/errors.ts';
 import { signalPublish } from '../protocol/signals.ts';
+import { testsRead } from '../protocol/tests.ts';
 import { on, type Link } from '../protocol/transport.ts';
 import { completionMiddleware, recordAccepted } from './completion/accepted.ts';
 import { hindsightHome } from '../protocol/address.ts';
@@ -18,6 +19,7 @@ import { ignoredFiles, windowSettings } from './settings.ts';
 import { recordBranches } from './signals/branches.ts';
 import { openDocuments, recordDocuments } from './signals/documents.ts';
 import type { Publish } from './signals/outbox.ts';
+import { recordOwnWork } from './signals/ownWork.ts';
 import { Recorder } from './signals/recorder.ts';
 import { userSeal, type Seal } from './signals/seal.ts';
 import { RemoteEngines } from './remote/remote.ts';
@@ -80,6 +82,14 @@ export class HindsightWindow {
       new vscode.Disposable(() => clearInterval(flushing)),
       recordDocuments(this.folder, this.#recorder),
       recordAccepted(this.#recorder),
+      recordOwnWork({
+        folder: this.folder,
+        granted: (of) => this.#recorder.isRecording && this.#consent.choice.classes.includes(of),
+        record: (signal) => this.#recorder.record(signal),
+        turnAt: (uri, line) => this.#agent.turnAt(uri, line),
+        readReport: async (uri) => (await this.#connection.request(testsRead, { uri: uri.toString() })).report,
+        log: (line) => this.log.info(line),
+      }),
       registerWindowCommands({
         workspace: this.#workspace,
         connection: this.#connection,

@@ -1,4 +1,4 @@
-// Branch switches, from the built-in git extension where it is enabled. What was accepted on the other
+// Branch switches and commits, from the built-in git extension where it is enabled. What was accepted on the other
 // branch did not go because the developer disliked it.
 import * as vscode from 'vscode';
 import type { Recorder } from './recorder.ts';
@@ -24,7 +24,13 @@ export async function recordBranches(folder: vscode.WorkspaceFolder, recorder: R
     const subscriptions: vscode.Disposable[] = [];
     const follow = (repository: Repository): void => {
       if (folder.uri.path === repository.rootUri.path || folder.uri.path.startsWith(`${repository.rootUri.path}/`)) {
-        subscriptions.push(followHead(repository, () => recorder.record({ kind: 'branch.switched', at: Date.now(), workspace: folder.uri.toString() })));
+        const workspace = folder.uri.toString();
+        subscriptions.push(
+          followHead(repository, {
+            switched: () => recorder.record({ kind: 'branch.switched', at: Date.now(), workspace }),
+            committed: (hash) => recorder.record({ kind: 'commit.made', at: Date.now(), workspace, hash }),
+          }),
+        );
       }
     };
     api.repositories.forEach(follow);
@@ -38,13 +44,16 @@ export async function recordBranches(folder: vscode.WorkspaceFolder, recorder: R
 }
 
 /** A commit on the same branch keeps the text; another branch, or another detached commit, replaces it. */
-function followHead(repository: Repository, switched: () => void): vscode.Disposable {
+function followHead(repository: Repository, told: { switched(): void; committed(hash: string): void }): vscode.Disposable {
   const place = (): string | undefined => repository.state.HEAD?.name ?? repository.state.HEAD?.commit;
   let last = place();
+  let commit = repository.state.HEAD?.commit;
   return repository.state.onDidChange(() => {
-    const now = place();
-    if (now === undefined || now === last) return;
-    if (last !== undefined) switched();
-    last = now;
+    const [now, hash] = [place(), repository.state.HEAD?.commit];
+    if (now === undefined) return;
+    // The first commit of all makes the branch, too.
+    if (now === last && hash !== undefined && hash !== commit) told.committed(hash);
+    if (last !== undefined && now !== last) told.switched();
+    [last, commit] = [now, hash];
   });
 }

@@ -158,6 +158,7 @@ function nextBatch(signals: readonly NumberedSignal[], from: number, limits: Out
 }
 
 function roughBytes(signal: Signal): number {
+  if ('output' in signal || 'report' in signal || 'problems' in signal) return 3 * JSON.stringify(signal).length;
   if (signal.kind !== 'document.changed') return 200;
   return signal.changes.reduce((sum, change) => sum + 60 + 3 * change.text.length, 200);
 }

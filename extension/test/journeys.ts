@@ -56,12 +56,27 @@ export const JOURNEYS: readonly Journey[] = [
     ],
     cleanUp: endDaemon,
   },
+  {
+    name: 'ownWork',
+    extension: '.',
+    settings: { 'editor.minimap.enabled': false, 'terminal.integrated.shellIntegration.enabled': true },
+    arrange: async (place) => {
+      await buildExtension(place);
+      await makeProject(place.workspace, 'works');
+      const git = (...args: string[]): Promise<void> => runToEnd('git', ['-c', 'user.name=A', '-c', 'user.email=a@b.c', ...args], { cwd: place.workspace });
+      await git('add', '.');
+      await git('commit', '-q', '-m', 'first');
+    },
+    env: ownDaemon,
+    launches: [{ suite: 'ownWork', timeoutMs: 900_000 }],
+    cleanUp: endDaemon,
+  },
 ];
 
 /** A small project with a failing test, for the agent to work in. */
-async function makeProject(folder: string): Promise<void> {
+async function makeProject(folder: string, sum: 'fails' | 'works' = 'fails'): Promise<void> {
   await writeFile(path.join(folder, 'package.json'), JSON.stringify({ name: 'cart', type: 'module', scripts: { test: 'node --test' } }, null, 2));
-  await writeFile(path.join(folder, 'total.js'), 'export function total(prices) {\n  let sum = 0;\n  for (const price of prices) sum -= price;\n  return sum;\n}\n');
+  await writeFile(path.join(folder, 'total.js'), `export function total(prices) {\n  let sum = 0;\n  for (const price of prices) sum ${sum === 'works' ? '+' : '-'}= price;\n  return sum;\n}\n`);
   await writeFile(
     path.join(folder, 'total.test.js'),
     "import test from 'node:test';\nimport assert from 'node:assert/strict';\nimport { total } from './total.js';\n\ntest('adds the prices', () => assert.equal(total([2, 3]), 5));\n",

@@ -10,6 +10,7 @@ export const COMMANDS = {
   detachRemote: 'hindsight.detachRemote',
   chooseLearning: 'hindsight.chooseLearning',
   showLog: 'hindsight.showLog',
+  runTests: 'hindsight.runTests',
   edit: 'hindsight.edit',
   keepHunk: 'hindsight.keepHunk',
   revertHunk: 'hindsight.revertHunk',

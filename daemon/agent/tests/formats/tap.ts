@@ -21,7 +21,11 @@ interface Level {
 const POINT = /^( *)(not ok|ok)\b *(\d+)? *(?:- )?(.*)$/;
 const SUBTEST = /^( *)# Subtest: (.*)$/;
 
-/** @throws where the text is no TAP at all */
+/** Lines that a file wrote before it failed to load. */
+const MOST_REMARKS = 30;
+
+/** A failing point that is named as its own file is `node --test` saying that the file did not load.
+ *  @throws where the text is no TAP at all */
 export function parseTap(text: string): TestReport {
   const lines = text.split(/\r?\n/);
   const root: Level = { indent: 0, cases: [], open: [] };
@@ -47,7 +51,10 @@ export function parseTap(text: string): TestReport {
   }
   if (points === 0 && !/^TAP version|^1\.\.0/m.test(text)) throw new Error('no TAP');
   // A run that was cut off: what its open subtests had said counts.
-  return { cases: levels.flatMap((level) => level.cases), errors };
+  const cases = levels.flatMap((level) => level.cases);
+  const loads = (one: TestCase): boolean => !(one.state === 'failed' && one.name === one.file);
+  const remarks = lines.filter((line) => /^# (?!Subtest:|(?:tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$)/.test(line)).map((line) => line.slice(2).replaceAll('\\#', '#'));
+  return { cases: cases.filter(loads), errors: [...errors, ...cases.filter((one) => !loads(one)).map((one) => `${one.name} does not load: ${one.message ?? ''}\n${remarks.slice(0, MOST_REMARKS).join('\n')}`.trim())] };
 }
 
 function pointOf(match: RegExpExecArray, details: string[]): Point {
