@@ -77,7 +77,7 @@ export class TestRuns implements vscode.Disposable {
     if (errors.length > 0) run.errored(root, errors.map((error) => new vscode.TestMessage(error)));
     const failed = cases.filter(({ state }) => state === 'failed').length + errors.length;
     const passed = cases.filter(({ state }) => state === 'passed').length;
-    vscode.window.setStatusBarMessage(failed === 0 ? vscode.l10n.t('$(pass) {0} tests passed', passed) : vscode.l10n.t('$(error) {0} tests passed, {1} failed', passed, failed), 10_000);
+    vscode.window.setStatusBarMessage(failed === 0 ? vscode.l10n.t('$(pass) Tests: {0} passed', passed) : vscode.l10n.t('$(error) Tests: {0} passed, {1} failed', passed, failed), 10_000);
   }
 
   #itemOf(controller: vscode.TestController, root: vscode.TestItem, { name, file }: TestCase): vscode.TestItem {

@@ -45,7 +45,6 @@ suite('own work', function () {
     await runIn(shell, `printf '\\033[31mred\\033[0m\\n'; (exit 3)`);
     await runIn(shell, 'export API_TOKEN=ghp_0123456789abcdefghijABCDEFGHIJ012345; seq 1 30000');
     const [failed, long] = await eventually('both are in the journal', () => (signalsOf('terminal.ran').length >= 2 ? signalsOf('terminal.ran') : undefined), PATIENCE_MS);
-    await user.screenshot(picture('own-terminal.png'));
     assert.deepEqual([failed?.exitCode, failed?.cwd], [3, workspaceUri()]);
     assert.equal(failed?.output.trim(), 'red');
     assert.ok(long !== undefined && long.exitCode === 0 && long.output.length < 9000, `${long?.output.length} characters`);
