@@ -26,7 +26,8 @@ export interface AgentAction {
   request: string;
   /** Empty: a reply. */
   calls: ToolCall[];
-  /** Of a reply: what the model read, from which the hinted teacher's prompt is made. */
+  /** What the model read, from which the hinted teacher's prompt is made; absent where the turn has no
+   *  token ids, and so never trains. */
   messages?: { role: string; content: string }[];
 }
 

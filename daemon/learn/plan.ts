@@ -1,6 +1,6 @@
 /** Which tokens of a turn a sample may train, before any engine pass: the token arithmetic of
  *  learning.md's "Divergence" and routing table, as one pure function. */
-import type { NextState, Sample, Turn } from '../journal/records.ts';
+import type { Hint, NextState, Sample, Turn } from '../journal/records.ts';
 import { divergence, rewardedTokens } from '../hindsight/divergence.ts';
 import type { Divergence } from '../hindsight/divergence.ts';
 import type { Method } from './settings.ts';
@@ -23,9 +23,9 @@ export interface Plan {
 
 const EMPTY: Omit<Plan, 'kind'> = { shared: 0, writtenText: '', pg: [], contradicted: false, teachable: false, from: 0 };
 
-export function planLesson({ sample, turn, next, hint }: { sample: Sample; turn: Turn; next: NextState; hint: string | null }, method: Method): Plan | { masked: string } {
+export function planLesson({ sample, turn, next, hints }: { sample: Sample; turn: Turn; next: NextState; hints: readonly Hint[] }, method: Method): Plan | { masked: string } {
   if (turn.responseIds.length === 0) return { masked: 'The response is empty.' };
-  const written = hint ?? next.developerText;
+  const written = developerHint(hints) ?? next.developerText;
   const at = written === null ? null : divergence(turn, written);
   switch (sample.route) {
     case 'policyGradient':
@@ -35,6 +35,11 @@ export function planLesson({ sample, turn, next, hint }: { sample: Sample; turn:
     case 'sft':
       return supervised(turn, next, at);
   }
+}
+
+/** What the developer wrote, where it is a hint; other hints say something about the text, in words. */
+export function developerHint(hints: readonly Hint[]): string | null {
+  return hints.find(({ source }) => source === 'developer')?.text ?? null;
 }
 
 function rewarded(turn: Turn, next: NextState, at: Divergence | null): Plan | { masked: string } {

@@ -4,7 +4,7 @@ import { GOLDEN_TEXTS } from '../gate/golden.ts';
 import { divergence } from '../hindsight/divergence.ts';
 import { unrelatedHint } from '../hindsight/contrast.ts';
 import { insertSnippet, hintSnippets } from '../hindsight/inject.ts';
-import type { NextState, Turn } from '../journal/records.ts';
+import type { Hint, NextState, Turn } from '../journal/records.ts';
 import { Scene, WORKSPACE } from './scene.fixture.ts';
 import { buildLessons } from './sequences.ts';
 import type { Lesson, Masked, SequenceOptions } from './sequences.ts';
@@ -33,8 +33,8 @@ describe('sequences of a sample, with the real engine', () => {
   const build = async (route: 'policyGradient' | 'distillation' | 'sft', advantage: number | null, next: Partial<NextState>, method: MethodName = 'combined', opd = true, changes: Partial<SequenceOptions> = {}): Promise<Lesson | Masked> => {
     const full: NextState = { turn: turn.id, outcome: 'diverged', acceptedChars: 0, developerText: WRITTEN, survival: [], decidedAt: 0, ...next };
     const sample = { id: 1, turn: turn.id, workspace: WORKSPACE, route, advantage, weight: 1, version: 1, state: 'leased' as const, reason: null, step: 1, createdAt: 0 };
-    const hint = route === 'distillation' ? full.developerText : null;
-    const [lesson] = await buildLessons([{ sample, turn, next: full, hint }], {
+    const hints: Hint[] = route === 'distillation' && full.developerText !== null ? [{ turn: turn.id, source: 'developer', text: full.developerText, at: 0 }] : [];
+    const [lesson] = await buildLessons([{ sample, turn, next: full, hints }], {
       engine: scene.engine, adapter: serving(), teacher: serving(), method: METHODS[method], settings: scene.settings, opdOn: () => opd, snippetIds: scene.snippetIds, ...changes,
     });
     if (!lesson) throw new Error('no lesson');

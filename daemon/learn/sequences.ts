@@ -15,9 +15,9 @@ import { delta, spliceTarget, support } from '../hindsight/distill.ts';
 import type { Support } from '../hindsight/distill.ts';
 import { teacherPrompt } from '../hindsight/inject.ts';
 import type { HintSnippet } from '../hindsight/inject.ts';
-import type { NextState, Sample, Turn } from '../journal/records.ts';
-import { chatLesson, isReply } from './chatLessons.ts';
-import { planLesson } from './plan.ts';
+import type { Hint, NextState, Sample, Turn } from '../journal/records.ts';
+import { actionLesson } from './actionLessons.ts';
+import { developerHint, planLesson } from './plan.ts';
 import type { Plan } from './plan.ts';
 import type { LearnSettings, Method } from './settings.ts';
 
@@ -26,8 +26,8 @@ export interface LessonSource {
   sample: Sample;
   turn: Turn;
   next: NextState;
-  /** The hint that teaches; null = none. */
-  hint: string | null;
+  /** Those that may teach, see `hintCandidates`. */
+  hints: readonly Hint[];
 }
 
 export interface Lesson {
@@ -72,10 +72,10 @@ interface Draft {
 
 /** Sequences of some samples, by two batched score passes at most. Order is kept. */
 export async function buildLessons(sources: readonly LessonSource[], options: SequenceOptions): Promise<(Lesson | Masked)[]> {
-  const replies = new Map<number, Lesson | Masked>();
-  for (const source of sources) if (isReply(source.turn)) replies.set(source.sample.id, await chatLesson(source, options));
-  const written = await buildWritten(sources.filter(({ sample }) => !replies.has(sample.id)), options);
-  const bySample = new Map([...replies, ...written.map((lesson) => [lesson.sample, lesson] as const)]);
+  const actions = new Map<number, Lesson | Masked>();
+  for (const source of sources) if (source.turn.action !== undefined) actions.set(source.sample.id, await actionLesson(source, options));
+  const written = await buildWritten(sources.filter(({ sample }) => !actions.has(sample.id)), options);
+  const bySample = new Map([...actions, ...written.map((lesson) => [lesson.sample, lesson] as const)]);
   return sources.flatMap(({ sample }) => bySample.get(sample.id) ?? []);
 }
 
@@ -112,14 +112,15 @@ async function draft(sources: readonly LessonSource[], plans: readonly (Plan | {
 
 async function addTeachers(drafts: readonly Draft[], { engine, settings, snippetIds }: SequenceOptions): Promise<void> {
   for (const one of drafts) {
-    const { turn, hint } = one.source;
+    const { turn, hints } = one.source;
+    const hint = developerHint(hints) ?? '';
     const tail = [...turn.responseIds.slice(0, one.plan.shared), ...one.written];
     const room = engine.model.maxPositions - turn.promptIds.length - tail.length;
     const options = { bos: engine.model.bos, room, snippetIds };
-    const prompt = await teacherPrompt(turn, hint ?? '', options);
+    const prompt = await teacherPrompt(turn, hint, options);
     // Without a hint the teacher is the student: there is nothing to distil.
     one.teacherIds = prompt === null || prompt === turn.promptIds ? null : [...prompt, ...tail];
-    const wrong = settings.contrast && one.plan.teachable ? await teacherPrompt(turn, unrelatedHint(turn, hint ?? ''), options) : null;
+    const wrong = settings.contrast && one.plan.teachable ? await teacherPrompt(turn, unrelatedHint(turn, hint), options) : null;
     one.wrongIds = wrong === null ? null : [...wrong, ...tail.slice(0, one.plan.shared + 1)];
   }
 }

@@ -9,11 +9,11 @@ import type { LossSettings, TrainSequence } from '../../protocol/engine.ts';
 import type { AdapterStore, ServedAdapter } from '../adapters/store.ts';
 import type { Clock } from '../clock.ts';
 import type { Engine } from '../engine/engine.ts';
-import { chooseHint } from '../hindsight/hints.ts';
+import { hintCandidates } from '../hindsight/hints.ts';
 import type { InformativenessRecord } from '../hindsight/informativeness.ts';
 import type { HintSnippet } from '../hindsight/inject.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { Hint, Sample, Turn } from '../journal/records.ts';
+import type { Sample, Turn } from '../journal/records.ts';
 import type { LessonCache } from './rehearsal.ts';
 import { consumedSamples, drawRehearsed, skillSequence, skillTexts } from './rehearsal.ts';
 import { buildLessons } from './sequences.ts';
@@ -214,12 +214,7 @@ function lessonSource(sample: Sample, journal: Journal): LessonSource | null {
   const turn = journal.turn(sample.turn);
   const next = journal.known(sample.turn);
   if (turn === null || next === null || turn.split !== 'train') return null;
-  return { sample, turn, next, hint: hintOf(turn, journal.hints(sample.turn)) };
-}
-
-/** A reply's correction is weighed when its lesson is built: there is one teacher pass for it anyway. */
-function hintOf(turn: Turn, hints: readonly Hint[]): string | null {
-  return (turn.modality === 'chat' ? hints.at(-1) : chooseHint(hints))?.text ?? null;
+  return { sample, turn, next, hints: hintCandidates(journal.hints(sample.turn)) };
 }
 
 type Metrics = Record<string, number | null>;

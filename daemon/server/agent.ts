@@ -21,6 +21,7 @@ import { systemPrompt, userPrompt } from '../agent/chat/prompts.ts';
 import { BrowserSession } from '../agent/browser/session.ts';
 import { runTask } from '../agent/chat/task.ts';
 import type { Step } from '../agent/chat/task.ts';
+import { plainMessages } from '../agent/chat/toolText.ts';
 import { codeOf, editMessages } from '../agent/edit/propose.ts';
 import { isAllowed } from '../agent/terminal/allow.ts';
 import { reportIn, runTests } from '../agent/tests/run.ts';
@@ -94,8 +95,9 @@ export class AgentService {
         throw new HindsightError('badRequest', { problem: 'The selection holds what looks like a password or a key, which no model gets to read', remedy: 'Select less, or take it out of the code.' });
       }
       let written = '';
+      const messages = editMessages({ path: pathIn(window.workspace, uri), languageId, before: text.slice(Math.max(0, start - SHOWN), start), selected, after: text.slice(end, end + SHOWN), instruction });
       const answer = await model.respond({
-        messages: editMessages({ path: pathIn(window.workspace, uri), languageId, before: text.slice(Math.max(0, start - SHOWN), start), selected, after: text.slice(end, end + SHOWN), instruction }),
+        messages,
         tools: [],
         maxTokens: model.maxOutputTokens,
         temperature: EDIT_TEMPERATURE,
@@ -108,7 +110,7 @@ export class AgentService {
       const replacement = codeOf(answer.text, selected, true);
       if (replacement.trim() === '' && selected.trim() !== '') throw new HindsightError('badRequest', { problem: 'The model wrote no code for this', remedy: 'Say it in other words, or select less.' });
       const id = `t-${randomUUID()}`;
-      const action: AgentAction = { task: `k-${randomUUID()}`, step: 0, request: instruction, calls: [] };
+      const action: AgentAction = { task: `k-${randomUUID()}`, step: 0, request: instruction, calls: [], ...(answer.trace.promptIds.length > 0 && { messages: plainMessages(messages, []) }) };
       const place = { uri, languageId, version: params.version, offset: start, before: text.slice(Math.max(0, start - 400), start), after: text.slice(end, end + 200) };
       if (this.parts.intake.admission.turn({ workspace: window.workspace, modality: 'edit', uri })) await this.#began(window, { id, modality: 'edit', action, trace: answer.trace, shownText: replacement }, place);
       return { turn: id, replacement };
