@@ -175,7 +175,11 @@ async function daemonAnswers(): Promise<string> {
 }
 
 function resolvable(name: string): string {
-  createRequire(__filename).resolve(name);
+  try {
+    createRequire(__filename).resolve(name);
+  } catch {
+    throw new Error('not installed');
+  }
   return 'installed';
 }
 

@@ -4,10 +4,11 @@ import { appendFileSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { chromium, type BrowserContext, type Page } from 'playwright-core';
+import { runToEnd } from './commandLine.ts';
 import { startDriver, type Driver } from './driver/server.ts';
 import { TEST_ENV } from './driver/commands.ts';
 import { freePort } from './freePort.ts';
-import { QUIET_SETTINGS, trustOf, type EditorUnderTest, type LaunchOrder } from './journey.ts';
+import { QUIET_SETTINGS, trustOf, type EditorUnderTest, type JourneyPlace, type LaunchOrder } from './journey.ts';
 import type { PreparedEditor } from './prepare.ts';
 
 const BROWSER_FLAGS = [
@@ -26,6 +27,12 @@ export class BrowserEditor implements EditorUnderTest {
   #port: number | undefined;
 
   constructor(private readonly prepared: PreparedEditor) {}
+
+  async install(place: JourneyPlace, vsix: string): Promise<void> {
+    const args = [this.prepared.serverEntry, '--install-extension', vsix, '--user-data-dir', path.join(place.userData, 'data'), '--extensions-dir', path.join(place.userData, 'extensions')];
+    const env = { ...withoutOuterEditor(process.env), CODE_SERVER_CONFIG: path.join(place.userData, 'config.yaml'), EXTENSIONS_GALLERY: '{}' };
+    await runToEnd(this.prepared.node, args, { env, timeoutMs: 120_000 });
+  }
 
   async launch(order: LaunchOrder): Promise<void> {
     this.#port ??= await freePort();

@@ -1,13 +1,14 @@
 // The same suites in a desktop VS Code, where one is installed or can be downloaded.
 // The driver reaches its window over Chromium's debugging protocol, so the keys are as real as in the browser.
-import { runTests } from '@vscode/test-electron';
+import { downloadAndUnzipVSCode, resolveCliArgsFromVSCodeExecutablePath, runTests } from '@vscode/test-electron';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
+import { runToEnd } from './commandLine.ts';
 import { TEST_ENV } from './driver/commands.ts';
 import { startDriver } from './driver/server.ts';
 import { freePort } from './freePort.ts';
-import { QUIET_SETTINGS, trustOf, type EditorUnderTest, type LaunchOrder } from './journey.ts';
+import { QUIET_SETTINGS, trustOf, type EditorUnderTest, type JourneyPlace, type LaunchOrder } from './journey.ts';
 
 export class DesktopEditor implements EditorUnderTest {
   readonly description: string;
@@ -16,6 +17,11 @@ export class DesktopEditor implements EditorUnderTest {
   /** @param executable  a desktop VS Code; undefined downloads the stable one into .vscode-test/ */
   constructor(private readonly executable: string | undefined) {
     this.description = `desktop VS Code (${executable ?? 'downloaded'})`;
+  }
+
+  async install(place: JourneyPlace, vsix: string): Promise<void> {
+    const [program = '', ...fixed] = resolveCliArgsFromVSCodeExecutablePath(this.executable ?? (await downloadAndUnzipVSCode()), { reuseMachineInstall: true });
+    await runToEnd(program, [...fixed, '--install-extension', vsix, '--user-data-dir', path.join(place.userData, 'data'), '--extensions-dir', path.join(place.userData, 'extensions')]);
   }
 
   async launch(order: LaunchOrder): Promise<void> {

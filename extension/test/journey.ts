@@ -8,6 +8,10 @@ export interface Journey {
   readonly name: string;
   /** The extension under development, from the repository's root. */
   readonly extension: string;
+  /** A VSIX, from the repository's root, that is installed into the clean profile before the launches. */
+  readonly vsix?: string;
+  /** Too long for every run: only when it is named, or with HINDSIGHT_FULL=1. */
+  readonly full?: true;
   readonly launches: readonly Launch[];
   readonly settings?: Readonly<Record<string, unknown>>;
   /** `withheld`: the workspace opens in restricted mode. Otherwise the editor asks nobody and trusts. */
@@ -56,6 +60,8 @@ export interface LaunchOrder {
 /** An editor that can run a suite: VS Code in the browser, or a desktop VS Code. */
 export interface EditorUnderTest {
   readonly description: string;
+  /** Installs a VSIX into the profile of a place, as a user's "Install from VSIX…" does. */
+  install(place: JourneyPlace, vsix: string): Promise<void>;
   /** Runs until the extension host reports the suite's end; throws with a reason when it does not come to that. */
   launch(order: LaunchOrder): Promise<void>;
   /** Ends everything that this editor has started. Safe to call twice. */

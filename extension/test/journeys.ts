@@ -71,6 +71,19 @@ export const JOURNEYS: readonly Journey[] = [
     launches: [{ suite: 'ownWork', timeoutMs: 900_000 }],
     cleanUp: endDaemon,
   },
+  {
+    name: 'installed',
+    extension: 'extension/test/fixture',
+    vsix: '.cache/package/installed.vsix',
+    full: true,
+    arrange: async (place) => {
+      await buildExtension(place);
+      await runToEnd(process.execPath, ['extension/package/main.mjs', '--out', '.cache/package/installed.vsix'], { cwd: place.root });
+    },
+    env: ownDaemon,
+    launches: [{ suite: 'installed', timeoutMs: 300_000 }],
+    cleanUp: endDaemon,
+  },
 ];
 
 /** A small project with a failing test, for the agent to work in. */

@@ -12,7 +12,7 @@ import { JOURNEYS } from './journeys.ts';
 import { prepareEditor } from './prepare.ts';
 
 const USAGE = `usage: npm run test:editor -- [JOURNEY…] [--prepare] [--desktop] [--pictures]
-  JOURNEY    only these (${JOURNEYS.map((each) => each.name).join(', ')}); all when none is named
+  JOURNEY    only these (${JOURNEYS.map((each) => each.name).join(', ')}); all but the long ones when none is named, with HINDSIGHT_FULL=1 those too
   --prepare  prepare the editor and stop
   --pictures write the documentation's pictures to docs/images/ (otherwise they stay in the cache)
   --desktop  download a desktop VS Code and run there; HINDSIGHT_VSCODE=PATH uses an installed one`;
@@ -37,7 +37,7 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
   const pictures = flags.has('--pictures') ? path.join(root, 'docs/images') : path.join(cache, 'pictures');
   const total = { passed: 0, failed: 0 };
   for (const journey of JOURNEYS) {
-    if (wanted.length > 0 && !wanted.includes(journey.name)) continue;
+    if (wanted.length > 0 ? !wanted.includes(journey.name) : journey.full && process.env['HINDSIGHT_FULL'] !== '1') continue;
     const { passed, failed } = await runJourney({ root, cache, editor, pictures }, journey);
     total.passed += passed;
     total.failed += failed;
@@ -78,6 +78,7 @@ async function runJourney(run: Run, journey: Journey): Promise<Tally> {
   process.once('SIGINT', stopOnSignal).once('SIGTERM', stopOnSignal);
   try {
     await journey.arrange?.(place);
+    if (journey.vsix !== undefined) await run.editor.install(place, path.join(run.root, journey.vsix));
     for (const [index, launch] of journey.launches.entries()) {
       say(`${journey.name} ${index + 1}/${journey.launches.length}: ${launch.suite}`);
       await launch.before?.(place);
