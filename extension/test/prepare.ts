@@ -85,6 +85,7 @@ async function installEditor(release: Release, install: string, nodePackage: str
   say('compiling the editor\'s native modules');
   await runToEnd('npm', ['rebuild', ...REBUILT, '--loglevel=error'], { cwd: vscode, env });
   say('installing the built-in extensions\' packages');
+  await fromRegistry(path.join(vscode, 'extensions/package.json'));
   await runToEnd('npm', ['install', '--omit=dev', '--ignore-scripts', ...quiet], { cwd: path.join(vscode, 'extensions'), env });
   await restoreProposedApiCheck(path.join(vscode, 'out/vs/workbench/api/node/extensionHostProcess.js'));
 }
