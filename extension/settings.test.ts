@@ -12,11 +12,11 @@ interface Setting {
 }
 
 const SCOPES: Readonly<Record<string, string>> = {
-  machine: 'of the machine: user settings only, never a workspace',
+  machine: 'the machine: user settings only, never a workspace',
   window: 'user, workspace',
   resource: 'user, workspace, folder',
   'language-overridable': 'user, workspace, folder, and per language',
-  'machine-overridable': 'of the machine; a workspace may change it',
+  'machine-overridable': 'the machine; a workspace may change it',
 };
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -32,7 +32,7 @@ function plain(text: string): string {
 }
 
 function section([name, setting]: [string, Setting]): string {
-  const facts = [`- type: ${setting.type}${setting.enum === undefined ? '' : ` (${setting.enum.join(', ')})`}`, `- default: \`${JSON.stringify(setting.default)}\``, `- set in: ${SCOPES[setting.scope] ?? setting.scope}`];
+  const facts = [`- type: ${setting.type}${setting.enum === undefined ? '' : ` (${setting.enum.join(', ')})`}`, `- default: \`${JSON.stringify(setting.default)}\``, `- scope: ${SCOPES[setting.scope] ?? setting.scope}`];
   return [`## \`${name}\``, plain(setting.markdownDescription).replace(/`#([\w.]+)#`/g, '`$1`'), facts.join('\n')].join('\n\n');
 }
 
