@@ -20,6 +20,8 @@ export async function deactivate(): Promise<void> {
 async function openWindow(context: vscode.ExtensionContext, log: vscode.LogOutputChannel): Promise<void> {
   const folder = vscode.workspace.workspaceFolders?.find((each) => each.uri.scheme === 'file');
   if (folder === undefined) return log.info('no folder is open: Hindsight learns per folder, and waits');
+  const from = performance.now();
   open = new HindsightWindow(context, folder, log);
   await open.open();
+  log.info(`activated in ${Math.round(performance.now() - from)} ms`);
 }

@@ -1,5 +1,6 @@
 // The settings, read in one place. package.json declares them; manifest.test.ts keeps the two the same.
 import * as vscode from 'vscode';
+import { placeIn } from './completion/place.ts';
 
 export interface WindowSettings {
   readonly home: string;
@@ -32,6 +33,12 @@ export function chatSettings(): ChatSettings {
   };
 }
 
-export function completionsEnabled(document: vscode.TextDocument): boolean {
-  return vscode.workspace.getConfiguration('hindsight', document).get<boolean>('completions.enabled', true);
+/** Whether suggestions come by themselves at a place of a document. */
+export function completionsEnabled(document: vscode.TextDocument, position: vscode.Position): boolean {
+  const settings = vscode.workspace.getConfiguration('hindsight', document);
+  if (!settings.get<boolean>('completions.enabled', true)) return false;
+  const [comments, strings] = [settings.get<boolean>('completions.inComments', true), settings.get<boolean>('completions.inStrings', true)];
+  if (comments && strings) return true;
+  const place = placeIn(document.languageId, document.getText(new vscode.Range(new vscode.Position(0, 0), position)));
+  return (place !== 'comment' || comments) && (place !== 'string' || strings);
 }

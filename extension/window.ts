@@ -114,7 +114,8 @@ export class HindsightWindow {
     await this.#consent.start();
     await this.#agent.open();
     this.#connection.start();
-    this.#subscriptions.push(await recordBranches(this.folder, this.#recorder, this.log));
+    // Git's own extension may take seconds to start.
+    void recordBranches(this.folder, this.#recorder, this.log).then((branches) => this.#subscriptions.push(branches));
   }
 
   /** The window closes: what was recorded is on disk before the connection goes. */

@@ -16,5 +16,5 @@ export function recordAccepted(recorder: Recorder): vscode.Disposable {
 }
 
 export const completionMiddleware: Middleware = {
-  provideInlineCompletionItems: (document, position, context, token, next) => (completionsEnabled(document) ? next(document, position, context, token) : undefined),
+  provideInlineCompletionItems: (document, position, context, token, next) => (completionsEnabled(document, position) ? next(document, position, context, token) : undefined),
 };

@@ -15,6 +15,8 @@ const BROWSER_FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
+/** A busy machine takes minutes to start an editor. */
+const START_MS = 240_000;
 const VIEWPORT = { width: 1400, height: 860 };
 
 /** The port stays the same over all launches: the workbench keeps its state in the browser by origin. */
@@ -77,10 +79,10 @@ export class BrowserEditor implements EditorUnderTest {
     };
     this.#server = spawn(this.prepared.node, args, { env, stdio: ['ignore', log, log], detached: true });
     const server = this.#server;
-    const deadline = Date.now() + 30_000;
+    const deadline = Date.now() + START_MS;
     while (!(await isHealthy(port))) {
       if (server.exitCode !== null) throw new Error(`code-server ended with ${server.exitCode} at its start\n${readFileSync(logFile, 'utf8').slice(-2000)}`);
-      if (Date.now() > deadline) throw new Error(`code-server did not answer within 30 s; see ${logFile}`);
+      if (Date.now() > deadline) throw new Error(`code-server did not answer within ${START_MS / 1000} s; see ${logFile}`);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
@@ -92,7 +94,7 @@ export class BrowserEditor implements EditorUnderTest {
       headless: true,
       args: BROWSER_FLAGS,
       viewport: VIEWPORT,
-      timeout: 60_000,
+      timeout: START_MS,
     });
     const page = this.#context.pages()[0] ?? (await this.#context.newPage());
     this.#page = page;
@@ -109,7 +111,7 @@ export class BrowserEditor implements EditorUnderTest {
     });
     broken.catch(() => undefined);
     page.on('dialog', (dialog) => void dialog.accept().catch(() => undefined));
-    await page.goto(workbenchUrl(order, authority), { timeout: 60_000 });
+    await page.goto(workbenchUrl(order, authority), { timeout: START_MS });
     await beforeDeadline(Promise.race([ended, broken]), order.timeoutMs, async () => {
       const picture = path.join(place.logs, 'timeout.png');
       await page.screenshot({ path: picture }).catch(() => undefined);
