@@ -10,7 +10,7 @@ float toWords(const float* x, int k, uint8_t* high, uint8_t* low) {
     const float shifted = x[i] * inverse + magic;
     const int n = lane(&shifted) - 0x4b400000, h = (n + 128) >> 8;
     high[i] = static_cast<uint8_t>(h + 128);
-    low[i] = static_cast<uint8_t>(n - (h << 8) + 128);
+    low[i] = static_cast<uint8_t>(n - h * 256 + 128);
   }
   for (int i = k; i < padded4(k); ++i) high[i] = low[i] = 128;
   return top / 32512.0f;
