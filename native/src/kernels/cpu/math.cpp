@@ -84,7 +84,7 @@ void unpackRow(const Ops& ops, const PackedWeight& weight, int row, float* out) 
 /// Stretches of rows that threads work on: as many as threads where each is long enough to be worth its weights, so
 /// that a thread finds the rows that it wrote itself.
 int Math::rowPieces(int m) const {
-  constexpr int enough = 96;
+  constexpr int enough = 170;
   const int most = m / enough < threads() ? m / enough : threads(), least = blockCount(m, kNarrowSpan);
   return most > 1 ? (least + most - 1) / most * most : least;
 }
