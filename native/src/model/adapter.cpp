@@ -52,6 +52,7 @@ void Adapter::pack(const Ops& ops, Dtype base) {
   packed_.clear();
   packed_.resize(indexA.size());
   groups_.clear();
+  packedHome_.reset();
   groups_.resize(static_cast<size_t>(layers) * kGroups);
   std::vector<float> stacked, turned;
   const auto transposed = [&](const std::vector<float>& w, int rows, int cols) {
@@ -73,7 +74,7 @@ void Adapter::pack(const Ops& ops, Dtype base) {
         lora.offset = group.width;
         std::vector<float> scaled(weights.begin() + static_cast<long>(b.offset), weights.begin() + static_cast<long>(b.offset + b.size()));
         for (float& value : scaled) value *= scale();
-        lora.b = packWeight(ops, scaled.data(), b.rows, b.cols, dtype);
+        lora.b = packWeight(ops, scaled.data(), b.rows, b.cols, dtype, &packedHome_);
         if (dtype != Dtype::Fp32) lora.bTransposed = transposed(scaled, b.rows, b.cols);
         inputs = a.cols;
         group.width += step;
@@ -81,7 +82,7 @@ void Adapter::pack(const Ops& ops, Dtype base) {
         stacked.resize(static_cast<size_t>(group.width) * inputs, 0.0f);
       }
       if (!group.width) continue;
-      group.a = packWeight(ops, stacked.data(), group.width, inputs, dtype);
+      group.a = packWeight(ops, stacked.data(), group.width, inputs, dtype, &packedHome_);
       if (dtype != Dtype::Fp32) group.aTransposed = transposed(stacked, group.width, inputs);
     }
   packedVersion_ = version;

@@ -59,6 +59,8 @@ struct Adapter {
   void pack(const Ops& ops, Dtype base);
 
  private:
+  /// What serving reads, in one piece: eight adapters in small pages cost as much as the model.
+  Arena packedHome_;
   std::vector<PackedLora> packed_;   // [layer * kTargets + target]
   std::vector<PackedGroup> groups_;  // [layer * kGroups + group]
   uint64_t packedVersion_ = UINT64_MAX;

@@ -16,7 +16,10 @@
 namespace hindsight {
 
 struct FreeFloats {
-  void operator()(float* p) const { std::free(p); }
+  bool lent = false;  // part of an arena
+  void operator()(float* p) const {
+    if (!lent) std::free(p);
+  }
 };
 using Floats = std::unique_ptr<float[], FreeFloats>;
 

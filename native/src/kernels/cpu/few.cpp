@@ -36,54 +36,71 @@ void Math::fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegme
     if (segments[s].group) width += static_cast<size_t>(segments[s].rows) * segments[s].group->width;
   }
   float* inner = fewInner_.atLeast(width);
-  /// Segments of at most kSmallRows rows, one after another.
-  const auto small = [&](int s, int n, const auto& fill) {
-    for (int done = 0; done < segments[s].rows; done += kSmallRows) {
-      LinearArgs g;
-      g.m = std::min(kSmallRows, segments[s].rows - done);
-      g.n = n;
-      g.ldy = n;
-      fill(g, done);
-      ops_.linearSmall(g, 0, (n + ops_.panel - 1) / ops_.panel);
-    }
-  };
   double work = static_cast<double>(width) * x.cols;
   for (int i = 0; i < count; ++i) {
     linear(x, *linears[i].w, nullptr, nullptr, linears[i].y, nullptr);
     work += static_cast<double>(x.rows) * linears[i].w->n * segments[0].rank;
   }
-  const auto lora = [&](int s, int) {
-    const FewSegment& segment = segments[s];
-    if (segment.group) {
+  const int panel = ops_.panel;
+  /// x A^T of the segments [from, to). What is left of a segment after blocks of kSmallRows rows goes
+  /// together with the others' rows.
+  const auto inward = [&](int from, int to) {
+    std::vector<RowPanel> whole, last;
+    for (int s = from; s < to; ++s) {
+      const FewSegment& segment = segments[s];
+      if (!segment.group) continue;
       const PackedWeight& a = segment.group->a;
-      small(s, a.n, [&](LinearArgs& g, int done) {
+      const auto row = [&](int r) { return x.data + static_cast<size_t>(segment.first + r) * x.stride(); };
+      int r = 0;
+      for (; r + kSmallRows <= segment.rows; r += kSmallRows) {
+        LinearArgs g;
+        g.m = kSmallRows;
+        g.n = g.ldy = a.n;
         g.k = a.k;
-        g.x = x.data + static_cast<size_t>(segment.first + done) * x.stride();
+        g.x = row(r);
         g.ldx = x.stride();
         g.w = a.data.get();
-        g.y = inner + at[s] + static_cast<size_t>(done) * a.n;
-      });
+        g.y = inner + at[s] + static_cast<size_t>(r) * a.n;
+        ops_.linearSmall(g, 0, (a.n + panel - 1) / panel);
+      }
+      for (int n = 0; n < a.n; n += panel)
+        for (int i = r; i < segment.rows; ++i)
+          (n + panel <= a.n ? whole : last).push_back({row(i), a.data.get() + static_cast<size_t>(n) * a.k, inner + at[s] + static_cast<size_t>(i) * a.n + n, std::min(panel, a.n - n)});
     }
+    ops_.rowPanels(whole.data(), static_cast<int>(whole.size()), x.cols);
+    ops_.rowPanels(last.data(), static_cast<int>(last.size()), x.cols);
+  };
+  const auto outward = [&](int s) {
+    const FewSegment& segment = segments[s];
     for (int i = 0; i < count; ++i) {
       const PackedLora* b = segment.group ? segment.lora[i] : nullptr;
       if (!b && !linears[i].residual) continue;
       const int n = linears[i].w->n;
-      small(s, n, [&](LinearArgs& g, int done) {
+      for (int done = 0; done < segment.rows; done += kSmallRows) {
         const size_t row = static_cast<size_t>(segment.first + done) * n;
+        LinearArgs g;
+        g.m = std::min(kSmallRows, segment.rows - done);
+        g.n = g.ldy = n;
         g.w = linears[i].w->data.get();
         g.y = linears[i].y + row;
         g.start = g.y;
         g.residual = linears[i].residual ? linears[i].residual + row : nullptr;
-        if (!b) return;
-        g.k2 = segment.rank;
-        g.ldx2 = segment.group->width;
-        g.x2 = inner + at[s] + static_cast<size_t>(done) * g.ldx2 + b->offset;
-        g.w2 = b->b.data.get();
-      });
+        if (b) {
+          g.k2 = segment.rank;
+          g.ldx2 = segment.group->width;
+          g.x2 = inner + at[s] + static_cast<size_t>(done) * g.ldx2 + b->offset;
+          g.w2 = b->b.data.get();
+        }
+        ops_.linearSmall(g, 0, (n + panel - 1) / panel);
+      }
     }
   };
-  if (segmentCount > 1 && work > kParallelLora) pool_.run(segmentCount, lora);
-  else for (int s = 0; s < segmentCount; ++s) lora(s, 0);
+  const int pieces = work > kParallelLora ? std::min(segmentCount, 2 * threads()) : 1;
+  pool_.run(pieces, [&](int i, int) {
+    const int from = segmentCount * i / pieces, to = segmentCount * (i + 1) / pieces;
+    inward(from, to);
+    for (int s = from; s < to; ++s) outward(s);
+  });
 }
 
 void Math::few(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount) {

@@ -26,18 +26,19 @@ int pieceStart(int m, int pieces, int i) {
 
 }  // namespace
 
-PackedWeight packWeight(const Ops& ops, const float* w, int n, int k, Dtype dtype) {
+PackedWeight packWeight(const Ops& ops, const float* w, int n, int k, Dtype dtype, Arena* home) {
+  const auto room = [&](size_t floats) { return home ? Floats(home->take(floats), FreeFloats{true}) : allocateFloats(floats); };
   PackedWeight packed;
   packed.n = n;
   packed.k = k;
   packed.dtype = dtype;
   if (dtype == Dtype::Fp32) {
-    packed.data = allocateFloats(packedSize(ops, n, k));
+    packed.data = room(packedSize(ops, n, k));
     ops.pack(w, n, k, packed.data.get());
     return packed;
   }
   const size_t bytes = narrowBytes(dtype, n, k);
-  packed.data = allocateFloats(bytes / sizeof(float));
+  packed.data = room(bytes / sizeof(float));
   std::memset(packed.data.get(), 0, bytes);
   if (dtype == Dtype::Bf16) {
     packBf16(w, n, k, reinterpret_cast<uint16_t*>(packed.data.get()));

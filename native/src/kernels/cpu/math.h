@@ -21,7 +21,8 @@ struct PackedWeight {
   std::vector<int32_t> offset;
   Floats bias;  // [n] padded to whole panels, or none
 };
-PackedWeight packWeight(const Ops& ops, const float* w, int n, int k, Dtype dtype = Dtype::Fp32);
+/// @param home  where its bytes go, which outlives it; null: memory of its own. fp32 and bf16 only.
+PackedWeight packWeight(const Ops& ops, const float* w, int n, int k, Dtype dtype = Dtype::Fp32, Arena* home = nullptr);
 void setBias(const Ops& ops, PackedWeight& weight, const float* bias);
 /// Copies row `row` of the [n,k] weight out of its panels.
 void unpackRow(const Ops& ops, const PackedWeight& weight, int row, float* out);

@@ -46,6 +46,13 @@ struct LinearArgs {
   long ldy = 0;  // of y and of residual
 };
 
+/// One row against one panel of a weight: y[cols] = x W^T.
+struct RowPanel {
+  const float *x, *w;
+  float* y;
+  int cols;
+};
+
 /// dX[M,K] = (add ? dX : 0) + dY W + dXa A, with W packed as in LinearArgs and A packed [r,K].
 struct LinearDxArgs {
   int m = 0, n = 0, k = 0, r = 0;
@@ -105,6 +112,9 @@ struct Ops {
   void (*linear)(const LinearArgs&, int b0, int b1, int p0, int p1);
   /// All rows (M <= kSmallRows) x panels [p0,p1); reads x.
   void (*linearSmall)(const LinearArgs&, int p0, int p1);
+  /// Some rows, each against a panel of its own weight [.,k], all at once: the sums of one hide the
+  /// latency of another's. Same order over k as linearSmall.
+  void (*rowPanels)(const RowPanel* items, int count, int k);
   /// Row blocks [b0,b1) x input panels [p0,p1). scratch: dxScratch(panel, r) floats.
   void (*linearDx)(const LinearDxArgs&, int b0, int b1, int p0, int p1, float* scratch);
   /// out[r, n0:n1] += P^T Q: P [M,r], Q [M,N]. Gradients of A and B.

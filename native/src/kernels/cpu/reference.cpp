@@ -50,6 +50,14 @@ void linearSmall(const LinearArgs& g, int p0, int p1) {
       g.y[r * g.ldy + n] = output(g, r, n, g.x + r * g.ldx, 1, g.x2 + r * g.ldx2, 1);
 }
 
+void rowPanels(const RowPanel* items, int count, int k) {
+  for (int i = 0; i < count; ++i) {
+    double sum = 0;
+    for (int j = 0; j < k; ++j) sum += static_cast<double>(items[i].x[j]) * items[i].w[j];
+    items[i].y[0] = static_cast<float>(sum);
+  }
+}
+
 void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float*) {
   const int blocks = blockCount(g.m, kRowBlock);
   for (int b = b0; b < b1; ++b) {
@@ -345,7 +353,7 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float*) {
 
 const Ops* referenceOps() {
   static constexpr NarrowOps narrow{toBf16, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
-  static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, linearDx,
+  static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, rowPanels, linearDx,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};
   return &ops;

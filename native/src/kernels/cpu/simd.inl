@@ -22,6 +22,7 @@ using hindsight::kPage;
 using hindsight::LinearArgs;
 using hindsight::LinearDxArgs;
 using hindsight::Ops;
+using hindsight::RowPanel;
 
 constexpr int kPanel = 2 * kWidth;
 typedef float Vec __attribute__((vector_size(kWidth * 4)));
@@ -380,6 +381,41 @@ void linearSmall(const LinearArgs& g, int p0, int p1) {
   }
 }
 
+template <int Count, int Vecs>
+void rowPanelsOf(const RowPanel* items, int k) {
+  Vec acc[Count][Vecs] = {};
+  for (int i = 0; i < k; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < Count; ++j) {
+      const Vec x = splat(items[j].x[i]);
+#pragma GCC unroll 2
+      for (int v = 0; v < Vecs; ++v) acc[j][v] += x * load(items[j].w + static_cast<long>(i) * kPanel + v * kWidth);
+    }
+  for (int j = 0; j < Count; ++j) {
+    float line[kPanel] = {};
+    const bool whole = items[j].cols == Vecs * kWidth;
+#pragma GCC unroll 2
+    for (int v = 0; v < Vecs; ++v) store((whole ? items[j].y : line) + v * kWidth, acc[j][v]);
+    for (int c = 0; !whole && c < items[j].cols; ++c) items[j].y[c] = line[c];
+  }
+}
+
+template <int Vecs>
+int rowPanelsFirst(const RowPanel* items, int count, int k) {
+  if (count >= 4) return rowPanelsOf<4, Vecs>(items, k), 4;
+  if (count >= 2) return rowPanelsOf<2, Vecs>(items, k), 2;
+  return rowPanelsOf<1, Vecs>(items, k), 1;
+}
+
+void rowPanels(const RowPanel* items, int count, int k) {
+  const auto half = [](const RowPanel& item) { return item.cols <= kWidth; };
+  for (int i = 0; i < count;) {
+    int same = 1;  // neighbours whose panels are as wide
+    while (i + same < count && half(items[i + same]) == half(items[i])) ++same;
+    i += half(items[i]) ? rowPanelsFirst<1>(items + i, same, k) : rowPanelsFirst<2>(items + i, same, k);
+  }
+}
+
 /// out[n - n0][panel] = W[n, k0 : k0+panel] for n in [n0,n1); n0 is a multiple of the panel.
 void unpackPanel(const float* w, int n0, int n1, int k, int k0, float* out) {
   const int cols = k - k0 < kPanel ? k - k0 : kPanel;
@@ -718,7 +754,7 @@ void adamw(float* w, float* m, float* v, const float* g, size_t n, const AdamArg
 
 constexpr Ops table(const char* name, const hindsight::NarrowOps* narrow) {
   return Ops{name,      kPanel,          kRowBlock, pack,   packRows,       linear,    linearSmall,
-             linearDx,  outer,           rmsnorm,   rmsnormBackward,        rope,      attention,
+             rowPanels, linearDx,  outer,           rmsnorm,   rmsnormBackward,        rope,      attention,
              attentionBackward, swiglu,  swigluBackward,    logSumExp,      softmaxScaled, adamw,  narrow};
 }
 
