@@ -277,6 +277,8 @@ export interface NativeEngine {
   load(options: LoadOptions): Promise<NativeModel>;
   /** Empty where `device: 'cuda'` can work, else one sentence that says why not. */
   whyNoCuda(): string;
+  /** What the GPU of `device: 'cuda'` calls itself; empty where there is none. */
+  cudaName(): string;
   /** Largest disagreement of every op with the reference on random shapes (tests only). */
   selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
   /** Operations a second of X W^T (and dX, 0 for int8) beside the peak measured around them; holds the
@@ -321,6 +323,7 @@ interface Addon {
   isas(): Isa[];
   load(options: LoadOptions & { threads: number }): Promise<{ handle: object; info: ModelInfo }>;
   whyNoCuda(): string;
+  cudaName(): string;
   selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
   gemmBench(options: GemmOptions): GemmRates;
   setVocabulary(handle: object, bytes: Uint8Array, ends: Int32Array, special: Int32Array): Promise<void>;
@@ -450,6 +453,7 @@ export function loadNative(): NativeEngine {
     load: async (options) => new AddonModel(addon, await addon.load({ ...options, threads: options.threads ?? availableParallelism() })),
     selfTest: (isa, seed) => addon.selfTest(isa, seed),
     whyNoCuda: () => addon.whyNoCuda(),
+    cudaName: () => addon.cudaName(),
     gemmBench: (options) => addon.gemmBench(options),
   };
   return loaded;

@@ -17,3 +17,8 @@ export function usableDevice(device: DeviceChoice): Device {
   if (why !== '') throw new HindsightError('unsupported', { what: '--device cuda', problem: why.replace(/^CUDA is not used: /, '').replace(/\.$/, ''), remedy: 'Use --device cpu, or mend that; `hindsight doctor` looks again.' });
   return device === 'cuda' ? 'cuda' : 'cpu';
 }
+
+/** As people call it. */
+export function nameOf(device: Device): string {
+  return device === 'cuda' ? loadNative().cudaName() : 'cpu';
+}

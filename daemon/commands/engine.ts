@@ -4,6 +4,7 @@ import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { loadNative } from '../../native/index.ts';
 import { hindsightHome } from '../../protocol/address.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import { formatPairing, parseAddress } from '../../protocol/pairing.ts';
@@ -15,7 +16,7 @@ import { TENANT_LIMITS } from '../engine/listen/tenants.ts';
 import { Tokens } from '../engine/listen/tokens.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { makeHome } from '../server/home.ts';
-import { deviceOption, usableDevice } from './device.ts';
+import { deviceOption, nameOf, usableDevice } from './device.ts';
 import type { DeviceChoice } from './device.ts';
 import { print, say, table, withJson } from './output.ts';
 import type { JsonOption } from './output.ts';
@@ -75,15 +76,18 @@ async function listen(flags: EngineFlags, address: string): Promise<void> {
   const tokens = new Tokens(home);
   const first = tokens.untouched ? tokens.add(FIRST_TOKEN) : null;
   if (tokens.list().length === 0) throw new HindsightError('badRequest', { problem: 'Every token was revoked: nobody could use this engine', remedy: 'Make one with `hindsight engine tokens add NAME`.' });
+  const device = usableDevice(flags.device);
   const listening = await listenEngine({
     home, host, port, certificate, tokens,
     modelDirs: flags.model.length > 0 ? flags.model : [bundledModel()],
-    open: { device: usableDevice(flags.device), ...(flags.dtype && { dtype: flags.dtype }), ...(flags.threads && { threads: flags.threads }) },
+    device: nameOf(device),
+    open: { device, ...(flags.dtype && { dtype: flags.dtype }), ...(flags.threads && { threads: flags.threads }) },
     tenantLimits: { residentBytes: flags.memory * MB, fileBytes: flags.disk * MB },
     log: say,
   });
   const at = { host: flags.advertise ?? reachable(host), port: listening.port };
-  say(`An engine listens on ${host}:${listening.port} (certificate sha256:${certificate.fingerprint.slice(0, 16)}…).`);
+  say(`An engine listens on ${host}:${listening.port} (certificate sha256:${certificate.fingerprint.slice(0, 16)}…) and computes on ${nameOf(device)}.`);
+  if (flags.device === 'auto' && loadNative().whyNoCuda() === '') say(`There is a GPU (${nameOf('cuda')}): start with --device cuda to use it.`);
   if (first === null) say('Its pairing lines were printed before; `hindsight engine tokens add NAME` makes one for another machine.');
   else process.stdout.write(`Paste this line into "Hindsight: Attach Remote GPU…"; it is shown this once, and lets in whoever has it:\n${formatPairing({ ...at, token: first.token, certificate: certificate.fingerprint })}\n`);
   await ended(listening);

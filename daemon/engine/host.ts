@@ -89,7 +89,7 @@ export class EngineHost {
     const info = place.loaded?.native.info;
     return {
       protocol: version,
-      engine: { version: VERSION, pid: process.pid, device: info?.device ?? 'cpu', isa: info?.isa ?? 'unknown', threads: info?.threads ?? availableParallelism() },
+      engine: { version: VERSION, pid: process.pid, device: place.device, isa: info?.isa ?? 'unknown', threads: info?.threads ?? availableParallelism() },
       boot: place.boot,
       models: place.models,
       limits: { messageBytes: place.messageBytes, chunkBytes: wire.CHUNK_BYTES },

@@ -69,6 +69,8 @@ export interface EnginePlace {
   /** Changes when everything that was held is gone. */
   readonly boot: string;
   readonly models: string[];
+  /** What it computes on, as people call it. */
+  readonly device: string;
   readonly messageBytes: number;
   readonly loaded: Loaded | null;
   /** The link's first message; throws where this daemon is not let in. */
@@ -95,6 +97,10 @@ export class OwnPlace implements EnginePlace {
   loaded: Loaded | null = null;
 
   constructor(private readonly defaults: PlaceDefaults = {}) {}
+
+  get device(): string {
+    return this.loaded?.info.device ?? this.defaults.device ?? 'cpu';
+  }
 
   enter(): void {
     // Whoever holds the pipe may speak.

@@ -89,16 +89,26 @@ async function chooseModel(models: readonly string[], where: string): Promise<st
   return picked?.label;
 }
 
-/** Enter alone does not agree: what is sent stands first, with the way out. */
+/** Enter alone does not agree: the way out stands first. Below the two choices, a row each, so that nothing of
+ *  it is cut off, stands what is sent and what is not; choosing one of those rows chooses nothing. */
 async function isConfirmed(address: string, what: string): Promise<boolean> {
-  const picked = await vscode.window.showQuickPick(
-    [
-      { label: '$(close) Cancel', detail: 'Never sent: files, paths, the journal, other workspaces; secrets are removed before a prompt is made, as always.' },
-      { label: `$(check) ${AGREE}`, detail: 'Sent, encrypted: token ids of prompts, completions and lessons (the engine can turn them into text), and the adapters learned from them.' },
-    ],
-    { title: `Send token ids of this workspace to ${address}?`, placeHolder: `${what} would serve and train this workspace, until you detach it.`, ignoreFocusOut: true },
-  );
-  return picked?.label.endsWith(AGREE) === true;
+  const cancel = { label: '$(close) Cancel', description: 'nothing is sent' };
+  const agree = { label: `$(check) ${AGREE}` };
+  const rows: vscode.QuickPickItem[] = [
+    cancel,
+    agree,
+    { label: 'sent, encrypted', kind: vscode.QuickPickItemKind.Separator },
+    { label: '$(cloud-upload) Token ids of prompts, completions and lessons', detail: 'Whoever runs the engine can turn them back into text.' },
+    { label: '$(cloud-upload) The adapters that are learned from them' },
+    { label: 'never sent', kind: vscode.QuickPickItemKind.Separator },
+    { label: '$(lock) Files, paths, the journal, other workspaces' },
+    { label: '$(lock) Secrets', description: 'removed before a prompt is made, as always' },
+  ];
+  for (;;) {
+    const picked = await vscode.window.showQuickPick(rows, { title: `Send token ids of this workspace to ${address}?`, placeHolder: `${what} would serve and train it, until you detach it.`, ignoreFocusOut: true });
+    if (picked === agree) return true;
+    if (picked === cancel || picked === undefined) return false;
+  }
 }
 
 function working<T>(title: string, work: () => Promise<T>): Thenable<T> {

@@ -27,6 +27,7 @@ export interface DaemonFacts {
   readonly daemon: { readonly pid: number };
   readonly state: string;
   readonly adapter: number | null;
+  readonly remote: { readonly link: 'up' | 'down'; readonly train: 'remote' | 'local' } | null;
   readonly pipe: { readonly samplesReady: number; readonly samplesConsumed: number; readonly steps: number; readonly turnsClosed: number };
 }
 

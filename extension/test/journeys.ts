@@ -1,5 +1,6 @@
 // What `npm run test:editor` runs, in this order.
-import { writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runToEnd } from './commandLine.ts';
@@ -72,6 +73,22 @@ export const JOURNEYS: readonly Journey[] = [
     cleanUp: endDaemon,
   },
   {
+    name: 'remote',
+    extension: '.',
+    // No file is held out: every suggestion that was answered teaches.
+    settings: { 'hindsight.daemonArguments': ['--when', 'always', '--set', 'holdoutShare=0'] },
+    arrange: async (place) => {
+      await buildExtension(place);
+      await startEngine(place);
+    },
+    env: ownDaemon,
+    launches: [{ suite: 'remote', timeoutMs: 600_000 }],
+    cleanUp: async (place) => {
+      await endDaemon(place);
+      await endEngine(place);
+    },
+  },
+  {
     name: 'installed',
     extension: 'extension/test/fixture',
     vsix: '.cache/package/installed.vsix',
@@ -85,6 +102,30 @@ export const JOURNEYS: readonly Journey[] = [
     cleanUp: endDaemon,
   },
 ];
+
+const engineFile = (place: JourneyPlace): string => path.join(place.folder, 'engine.json');
+
+/** An engine on loopback, as its operator starts it; the suite reads its pairing line and its pid. */
+async function startEngine(place: JourneyPlace): Promise<void> {
+  const env = { ...process.env, HINDSIGHT_HOME: path.join(place.folder, 'engine-home') };
+  const child = spawn(process.execPath, [path.join(place.root, 'dist/hindsight.js'), 'engine', '--listen', '127.0.0.1:0', '--threads', '1'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+  const line = await new Promise<string>((resolve, reject) => {
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      const found = /hindsight:\/\/\S+(?=\n)/.exec(said)?.[0];
+      if (found !== undefined) resolve(found);
+    });
+    child.once('exit', (code) => reject(new Error(`the engine ended with ${code}`)));
+  });
+  await writeFile(engineFile(place), JSON.stringify({ line, pid: child.pid }));
+}
+
+/** Wherever the suite came to, also where it left it stopped. */
+async function endEngine(place: JourneyPlace): Promise<void> {
+  const { pid } = JSON.parse(await readFile(engineFile(place), 'utf8')) as { pid: number };
+  process.kill(pid, 'SIGKILL');
+}
 
 /** A small project with a failing test, for the agent to work in. */
 async function makeProject(folder: string, sum: 'fails' | 'works' = 'fails'): Promise<void> {

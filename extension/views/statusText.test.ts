@@ -22,7 +22,9 @@ describe('status text', () => {
   it('shows where a remote engine is, and that this machine serves while it is away', () => {
     const remote = { address: 'gpu-box:7077', device: 'cuda', model: 'coder', link: 'up', latencyMs: 11.6, reason: null, serve: 'remote', train: 'remote' } as const;
     const up = statusText({ ...STATUS, remote }, 'granted', '');
-    expect(up.text).toBe('$(sparkle) Hindsight v3 · cuda 12 ms');
+    expect(up.text).toBe('$(sparkle) Hindsight v3 · coder on cuda, 12 ms');
+    const long = statusText({ ...STATUS, remote: { ...remote, model: 'Qwen2.5-Coder-1.5B-Instruct', latencyMs: null } }, 'granted', '');
+    expect(long.text).toBe('$(sparkle) Hindsight v3 · Qwen2.5-Coder-1.5B-Inst… on cuda');
     expect(up.tooltip).toContain('gpu-box:7077: coder on cuda, 11.6 ms away');
     const away = statusText({ ...STATUS, remote: { ...remote, link: 'down', latencyMs: null, reason: 'the link to it was lost' } }, 'granted', '');
     expect(away.text).toBe('$(sparkle) Hindsight v3 · remote is away');

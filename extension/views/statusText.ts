@@ -42,12 +42,16 @@ function stateWord(state: Status['state']): string {
   return state === 'serving' ? '' : state;
 }
 
-/** Where it is served, and how far away that is. */
+/** Names of models can be long, and the bar is shared. */
+const MODEL_CHARS = 24;
+
+/** What serves, on what, and how far away that is. */
 function remoteWord(status: Status | undefined): string {
   const remote = status?.remote ?? null;
   if (remote === null) return '';
   if (remote.link === 'down') return '· remote is away';
-  return `· ${remote.device} ${remote.latencyMs === null ? 'remote' : `${Math.round(remote.latencyMs)} ms`}`;
+  const model = remote.model.length > MODEL_CHARS ? `${remote.model.slice(0, MODEL_CHARS - 1)}…` : remote.model;
+  return `· ${model} on ${remote.device}${remote.latencyMs === null ? '' : `, ${Math.round(remote.latencyMs)} ms`}`;
 }
 
 function remoteLine(status: Status): string {

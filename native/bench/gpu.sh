@@ -25,15 +25,22 @@ step() {
 command -v nvcc > /dev/null || { echo "gpu.sh: nvcc was not found: install the CUDA toolkit (13.0 or newer) or put it on the PATH."; exit 1; }
 command -v cmake > /dev/null || { echo "gpu.sh: CMake was not found: install it."; exit 1; }
 command -v nvidia-smi > /dev/null || { echo "gpu.sh: no NVIDIA driver was found: run this on a machine with a GPU."; exit 1; }
-nvidia-smi > "$out/nvidia-smi.txt" 2>&1
+nvidia-smi > "$out/nvidia-smi.txt" 2>&1 || { echo "gpu.sh: the NVIDIA driver does not answer: $(tail -n 1 "$out/nvidia-smi.txt")"; exit 1; }
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d '. ')
 device=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1)
 arch=$capability; [ "$capability" = 90 ] && arch=90a
+[ "${capability:-0}" -ge 80 ] 2> /dev/null || { echo "gpu.sh: ${device:-the GPU} has compute capability ${capability:-unknown}, and 80 is needed (Ampere or newer)."; exit 1; }
 echo "device: $device, compute capability $capability"
 
 # Only the architecture that is here: seconds instead of minutes.
 step configure 60 cmake -S "$root/native/cuda" -B "$build" -DPROGRAMS=ON -DARCHITECTURES="$arch" -DOUTPUT_DIR="$build"
-step build 240 cmake --build "$build" --parallel "$(nproc)"
+step build 420 cmake --build "$build" --parallel "$(nproc)"
+if [ "${rcs[-1]}" != 0 ]; then
+  # Nothing below could run.
+  tail -n 20 "$out/configure.log" "$out/build.log"
+  echo "gpu.sh: the CUDA backend was not built: $out/build.log says why."
+  exit 1
+fi
 for library in "$(python3 -c 'import nvidia.cublas,os;print(os.path.join(list(nvidia.cublas.__path__)[0],"lib"))' 2>/dev/null)" "$(python3 -c 'import nvidia.cu13,os;print(os.path.join(list(nvidia.cu13.__path__)[0],"lib"))' 2>/dev/null)"; do
   [ -n "$library" ] && export LD_LIBRARY_PATH="$library:${LD_LIBRARY_PATH:-}"  # an oracle, if PyTorch brought one
 done

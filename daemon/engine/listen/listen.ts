@@ -31,6 +31,8 @@ export interface ListenOptions {
   certificate: Certificate;
   tokens: Tokens;
   modelDirs: readonly string[];
+  /** What `open.device` is called. */
+  device: string;
   open?: Omit<OpenOptions, 'dir'>;
   tenantLimits?: Partial<TenantLimits>;
   fairLimits?: Partial<FairLimits>;
@@ -76,10 +78,10 @@ class EngineServer implements Listening {
   readonly #timers: NodeJS.Timeout[] = [];
 
   constructor(private readonly options: ListenOptions) {
-    const { home, modelDirs, open = {}, certificate } = options;
+    const { home, modelDirs, device, open = {}, certificate } = options;
     this.#limits = { ...LISTEN_LIMITS, ...options.limits };
     const fair = { ...FAIR_LIMITS, ...options.fairLimits };
-    this.#engine = { boot: randomUUID(), home, models: new SharedModels(modelDirs, open), queue: new FairQueue(fair), limits: { ...TENANT_LIMITS, ...options.tenantLimits } };
+    this.#engine = { boot: randomUUID(), device, home, models: new SharedModels(modelDirs, open), queue: new FairQueue(fair), limits: { ...TENANT_LIMITS, ...options.tenantLimits } };
     const milliseconds = this.#limits.handshakeSeconds * 1000;
     this.#server = createServer({
       cert: certificate.cert, key: certificate.key, minVersion: 'TLSv1.3', handshakeTimeout: milliseconds,

@@ -57,6 +57,8 @@ export class SharedModels {
 
 export interface Engine {
   boot: string;
+  /** What it computes on, as people call it. */
+  device: string;
   home: string;
   models: SharedModels;
   queue: FairQueue;
@@ -156,6 +158,10 @@ export class TenantPlace implements EnginePlace {
 
   get boot(): string {
     return this.tenant.engine.boot;
+  }
+
+  get device(): string {
+    return this.tenant.engine.device;
   }
 
   get models(): string[] {

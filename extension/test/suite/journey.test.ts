@@ -2,7 +2,7 @@
 // a training step, and the new version under the agent.
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { cli, noPopupCame, openNotifications, remember, remembered, STATUS_ITEM, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
+import { cli, learnNow, noPopupCame, openNotifications, remember, remembered, STATUS_ITEM, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
 import { eventually, openFile, picture, user } from './user.ts';
 
 /** A step needs this many lessons; a fifth of the files is held out, so more files than that are worked in. */
@@ -92,10 +92,7 @@ suite('journey', () => {
     }
     assert.ok((await readyLessons()) >= LESSONS, `${await readyLessons()} lessons`);
     assert.ok((await cli.turns()).some((each) => each.nextState?.outcome === 'diverged'), 'what was typed instead is seen as a rejection');
-    await user.click(STATUS_ITEM);
-    await user.waitFor('.quick-input-widget .quick-input-list .monaco-list-row');
-    await user.type('Learn Now');
-    await user.press('Enter');
+    await learnNow();
     await statusBarShows(/Hindsight v\d+/, 240_000);
     const { adapter, pipe } = await cli.status(workspaceUri());
     assert.ok(adapter !== null && pipe.steps >= 1 && pipe.samplesConsumed >= LESSONS);

@@ -7,11 +7,14 @@ import { HindsightCli } from '../hindsightCli.ts';
 import { eventually, openFile, user, workspaceFolder } from './user.ts';
 
 export const STATUS_ITEM = '.statusbar-item[id="hindsight.hindsight.hindsight.status"]';
+export const STATUS_BAR = '.part.statusbar';
 export const GHOST_TEXT = '.ghost-text-decoration, .ghost-text-decoration-preview, .suggest-preview-text';
 
 export const root = process.env[TEST_ENV.root] ?? '';
 export const home = process.env['HINDSIGHT_HOME'] ?? '';
 export const cli = new HindsightCli(root, home);
+/** Where a journey with a remote engine says how to reach it. */
+export const engineFile = path.join(home, '..', 'engine.json');
 export const workspaceUri = (): string => workspaceFolder().uri.toString();
 
 /** What one launch leaves for the next to check. */
@@ -40,6 +43,14 @@ export async function statusBarShows(text: RegExp, deadlineMs = 30_000): Promise
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : String(error)}; it shows ${JSON.stringify(last)}`);
   }
+}
+
+/** "Learn Now" of the menu behind the status bar's item. */
+export async function learnNow(): Promise<void> {
+  await user.click(STATUS_ITEM);
+  await user.waitFor('.quick-input-widget .quick-input-list .monaco-list-row');
+  await user.type('Learn Now');
+  await user.press('Enter');
 }
 
 /** Lines that a TypeScript model has something to say to, one after another until it says it. */

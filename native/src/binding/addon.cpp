@@ -271,6 +271,7 @@ napi_value load(Call& call) {
 
 /// Empty where `device: cuda` can work, else why not.
 napi_value whyNoCuda(Call& call) { return makeString(call.env, whyNoDevice()); }
+napi_value cudaName(Call& call) { return makeString(call.env, deviceName()); }
 
 napi_value isas(Call& call) {
   napi_value list = nullptr;
@@ -810,6 +811,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<forwardBackward>(env, exports, "forwardBackward");
   define<optimStep>(env, exports, "optimStep");
   define<whyNoCuda>(env, exports, "whyNoCuda");
+  define<cudaName>(env, exports, "cudaName");
   define<selfTestCall>(env, exports, "selfTest");
   define<gemmBench>(env, exports, "gemmBench");
   // Never freed: compute threads may still hold the channel when the environment is gone. The hook

@@ -102,6 +102,22 @@ void Bench::linear() {
     }
     compare(small ? "linearSmall" : "linear", dims({rows, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(rows) * n);
   }
+  // Rows with a weight each, the last panel of a weight beside whole ones.
+  const int own = 1 + m % 5;
+  const Floats many = fill(static_cast<size_t>(own) * n * k);
+  Floats products[2] = {allocateFloats(static_cast<size_t>(own) * n), allocateFloats(static_cast<size_t>(own) * n)};
+  for (int side = 0; side < 2; ++side) {
+    const Ops& ops = side ? plain_ : fast_;
+    std::vector<PackedWeight> weights;
+    std::vector<RowPanel> items;
+    for (int i = 0; i < own; ++i) {
+      weights.push_back(packWeight(ops, many.get() + static_cast<size_t>(i) * n * k, n, k));
+      for (int n0 = 0; n0 < n; n0 += ops.panel)
+        items.push_back({x.get() + static_cast<size_t>(i % m) * k, weights[i].data.get() + static_cast<size_t>(n0) * k, products[side].get() + static_cast<size_t>(i) * n + n0, std::min(ops.panel, n - n0)});
+    }
+    ops.rowPanels(items.data(), static_cast<int>(items.size()), k);
+  }
+  compare("rowPanels", dims({own, n, k}), products[0].get(), products[1].get(), static_cast<size_t>(own) * n);
   // The unpacked row of a packed weight is the row.
   const PackedWeight pw = packWeight(fast_, w.get(), n, k);
   Floats row = allocateFloats(k);

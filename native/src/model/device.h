@@ -149,11 +149,13 @@ struct DeviceLibrary {
   int version = 0;  // kDeviceVersion of the build
   /// Empty where a device can be used, else one sentence that says why not.
   std::string (*whyNot)();
+  /// What the device calls itself; only where whyNot() is empty.
+  std::string (*name)();
   /// @throws Failure, or std::runtime_error
   DeviceModel* (*open)(const ModelConfig& config, const DeviceOptions& options);
   MemoryPlan (*plan)(const ModelConfig& config, const DeviceOptions& options);
 };
-constexpr int kDeviceVersion = 1;
+constexpr int kDeviceVersion = 2;
 constexpr const char* kDeviceEntry = "hindsight_device";
 
 }  // namespace hindsight

@@ -69,6 +69,8 @@ const Opened& opened() {
 
 std::string whyNoDevice() { return opened().problem; }
 
+std::string deviceName() { return opened().library ? opened().library->name() : ""; }
+
 const DeviceLibrary& deviceLibrary() {
   if (!opened().library) throw Failure("DEVICE_UNAVAILABLE", opened().problem.substr(0, opened().problem.size() - 1) + ": use --device cpu, or mend that.");
   return *opened().library;

@@ -10,6 +10,8 @@ namespace hindsight {
 
 /// Empty where `device: cuda` can work, else one sentence that says why not and what to do.
 std::string whyNoDevice();
+/// What the device that `device: cuda` uses calls itself; empty where there is none.
+std::string deviceName();
 /// @throws Failure DEVICE_UNAVAILABLE with that sentence
 const DeviceLibrary& deviceLibrary();
 

@@ -24,6 +24,8 @@ std::string whyNot() {
   return "";
 }
 
+std::string name() { return properties().name; }
+
 void checkShape(const ModelConfig& c) {
   for (const auto& item : {std::make_pair("hidden_size", c.hidden), std::make_pair("intermediate_size", c.intermediate), std::make_pair("head_dim", c.headDim)})
     if (item.second % 8 != 0) throw Failure("CONFIG_UNSUPPORTED", std::string("CUDA needs a ") + item.first + " that is a multiple of 8, not " + std::to_string(item.second) + ": use --device cpu for this model.");
@@ -57,6 +59,6 @@ DeviceModel* open(const ModelConfig& config, const DeviceOptions& options) {
 }  // namespace hindsight
 
 extern "C" __attribute__((visibility("default"))) const hindsight::DeviceLibrary* hindsight_device() {
-  static const hindsight::DeviceLibrary library{hindsight::kDeviceVersion, hindsight::cuda::whyNot, hindsight::cuda::open, hindsight::cuda::plan};
+  static const hindsight::DeviceLibrary library{hindsight::kDeviceVersion, hindsight::cuda::whyNot, hindsight::cuda::name, hindsight::cuda::open, hindsight::cuda::plan};
   return &library;
 }
