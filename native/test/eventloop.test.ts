@@ -7,8 +7,10 @@ import type { LossSettings } from '../index.ts';
 import { span, TARGETS, temporaryFolder } from './models.ts';
 
 const SEED = join(import.meta.dirname, '../../testdata/models/seed');
-/** 5 ms, and the histogram's own resolution of 1 ms. */
-const BOUND_MS = 6;
+const FULL = process.env['HINDSIGHT_FULL'] === '1';
+/** The bar is 5 ms, and the histogram's own resolution of 1 ms, on a quiet machine (HINDSIGHT_FULL=1). A slow and
+ *  busy one must still tell a call that computes on the event loop, which takes some hundred milliseconds. */
+const BOUND_MS = FULL ? 6 : 30;
 
 const ids = Int32Array.from({ length: 350 }, (_, i) => (i * 37) % 4096);
 const LOSS: LossSettings = {
@@ -16,7 +18,7 @@ const LOSS: LossSettings = {
 };
 const batch = (count: number) => Array.from({ length: count }, () => ({ ids, temperature: 1, ce: { positions: span(250, 350) } }));
 
-test('loading, generating, scoring and training hold the event loop for less than 5 ms', async () => {
+test(`loading, generating, scoring and training hold the event loop for less than ${BOUND_MS - 1} ms`, async () => {
   const model = await loadNative().load({ dir: SEED, threads: 1 });
   const adapter = await model.createAdapter({ rank: 16, alpha: 32, targets: TARGETS, seed: 1 });
   const works: Record<string, () => Promise<unknown>> = {

@@ -1,8 +1,9 @@
 /** Several tenants on one engine, with adapters of their own: the real program, the seed. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeModel } from '../../../native/test/models.ts';
 import type { Pairing } from '../../../protocol/pairing.ts';
 import { attachEngine } from '../remote/engine.ts';
 import type { RemoteEngine } from '../remote/engine.ts';
@@ -11,12 +12,12 @@ import type { ListeningEngine } from '../remote/listening.fixture.ts';
 
 const FULL = process.env['HINDSIGHT_FULL'] === '1';
 const TENANTS = 8;
-const REQUESTS = FULL ? 160 : 48;
-const RUNS = FULL ? 9 : 5;
+const REQUESTS = FULL ? 16 : 48;
+const RUNS = 5;
 const RANK = 16;
 const TARGETS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 const CODE = 'export function add(a: number, b: number): number {\n  return';
-const SAMPLING = { maxTokens: 32, temperature: 0, stopIds: [] };
+const SAMPLING = { maxTokens: FULL ? 24 : 32, temperature: 0, stopIds: [] };
 
 let engine: ListeningEngine;
 let scratch: string;
@@ -32,8 +33,9 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
+/** A client of its own: a second link of the same one would take the first one's place. */
 async function attach(pairing: Pairing): Promise<RemoteEngine> {
-  const remote = await attachEngine({ pairing, client: 'test', cache: join(scratch, 'tokenizers') });
+  const remote = await attachEngine({ pairing, client: `test-${open.length}`, cache: join(scratch, 'tokenizers') });
   open.push(remote);
   return remote;
 }
@@ -83,16 +85,29 @@ describe('adapters over the memory of a tenant', () => {
 });
 
 describe(`${TENANTS} tenants with an adapter each`, () => {
-  // The bar is 0.8, on a quiet machine (HINDSIGHT_FULL=1). A busy one must still tell tenants that are
-  // served one after another; that their requests share passes is native/test/batch.test.ts.
+  // The bar is 0.8 by the clock, on a quiet machine and a model of the size that is served from elsewhere
+  // (HINDSIGHT_FULL=1). Otherwise the bundled model by the engine's processor time, which others' load leaves
+  // alone: tenants that are served one after another are far below. batch.test.ts shows that requests share passes.
   const BAR = FULL ? 0.8 : 0.4;
+  let served: ListeningEngine;
+  let model: string | undefined;
+  beforeAll(async () => {
+    model = FULL ? halfBillion() : undefined;
+    served = model === undefined ? engine : await startListening({ args: ['--model', model, '--dtype', 'bf16', '--memory', '2048', '--threads', '2'] });
+  }, 300_000);
+  afterAll(async () => {
+    if (model === undefined) return;
+    await served.stop();
+    rmSync(model, { recursive: true, force: true });
+  });
+
   it(`are served at ${BAR} or more of the rate of one with the same load`, async () => {
-    const tenants = await Promise.all(Array.from({ length: TENANTS }, (_, index) => attach(engine.token(`tenant-${index}`))));
+    const tenants = await Promise.all(Array.from({ length: TENANTS }, (_, index) => attach(served.token(`tenant-${index}`))));
     for (const [index, remote] of tenants.entries()) await trained(remote, 'own', index + 20);
     const prompt = (await tenants[0]?.tokenize({ texts: [CODE] }))?.ids[0] ?? [];
-    /** Tokens a second while `lanes` requests are on their way at any time. */
-    const rate = async (lanes: number, of: (lane: number) => RemoteEngine): Promise<number> => {
-      const started = performance.now();
+    /** Tokens a second of the clock and of the processor, while `lanes` requests are on their way at any time. */
+    const rate = async (lanes: number, of: (lane: number) => RemoteEngine): Promise<{ clock: number; cpu: number }> => {
+      const [started, cpuBefore] = [performance.now(), served.cpuSeconds()];
       let next = 0, tokens = 0;
       await Promise.all(Array.from({ length: lanes }, async (_, lane) => {
         while (next < REQUESTS) {
@@ -100,19 +115,30 @@ describe(`${TENANTS} tenants with an adapter each`, () => {
           tokens += ids.length;
         }
       }));
-      return (1000 * tokens) / (performance.now() - started);
+      return { clock: (1000 * tokens) / (performance.now() - started), cpu: tokens / (served.cpuSeconds() - cpuBefore) };
     };
-    // One request of each at a time, as editors send them, and many.
-    for (const lanes of FULL ? [TENANTS, 2 * TENANTS, 6 * TENANTS] : [TENANTS]) {
-      const ratios: number[] = [];
+    // One request of each at a time, as editors send them, and two.
+    for (const lanes of FULL ? [TENANTS, 2 * TENANTS] : [TENANTS]) {
+      const ratios: { clock: number; cpu: number }[] = [];
       // Side by side, in turn, so that what else the machine does falls on both.
       for (let run = 0; run < RUNS; run++) {
         const one = await rate(lanes, () => tenants[0] as RemoteEngine);
-        ratios.push((await rate(lanes, (lane) => tenants[lane % TENANTS] as RemoteEngine)) / one);
+        const eight = await rate(lanes, (lane) => tenants[lane % TENANTS] as RemoteEngine);
+        ratios.push({ clock: eight.clock / one.clock, cpu: eight.cpu / one.cpu });
       }
-      const median = [...ratios].sort((a, b) => a - b)[(RUNS - 1) / 2] ?? 0;
-      console.log(JSON.stringify({ tenants: TENANTS, rank: RANK, lanes, requests: REQUESTS, ratios: ratios.map((one) => Number(one.toFixed(2))), median: Number(median.toFixed(2)) }));
-      expect(median).toBeGreaterThanOrEqual(BAR);
+      const [clock, cpu] = [median(ratios.map((one) => one.clock)), median(ratios.map((one) => one.cpu))];
+      console.log(JSON.stringify({ tenants: TENANTS, rank: RANK, lanes, requests: REQUESTS, clock, cpu, ratios }, (_, value: unknown) => (typeof value === 'number' ? Number(value.toFixed(2)) : value)));
+      expect(FULL ? clock : cpu).toBeGreaterThanOrEqual(BAR);
     }
-  });
+  }, FULL ? 600_000 : 60_000);
 });
+
+const median = (numbers: number[]): number => numbers.sort((a, b) => a - b)[(numbers.length - 1) / 2] ?? NaN;
+
+/** Random weights of Qwen2.5-0.5B's shape with the bundled model's vocabulary. */
+function halfBillion(): string {
+  const seed = resolve('testdata/models/seed');
+  const dir = writeModel({ architecture: 'qwen2', vocab: 4096, hidden: 896, layers: 24, heads: 14, kvHeads: 2, headDim: 64, intermediate: 4864, tied: true, dtype: 'BF16' });
+  for (const file of ['tokenizer.json', 'tokenizer_config.json']) copyFileSync(join(seed, file), join(dir, file));
+  return dir;
+}

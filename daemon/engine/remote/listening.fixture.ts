@@ -9,6 +9,8 @@ import type { Pairing } from '../../../protocol/pairing.ts';
 
 const HINDSIGHT = resolve('dist/hindsight.js');
 const START_MS = 60_000;
+/** Linux's USER_HZ. */
+const CLOCK_TICKS = 100;
 
 export interface ListeningEngine {
   home: string;
@@ -17,6 +19,8 @@ export interface ListeningEngine {
   line: string;
   /** Resident memory now, bytes. */
   rss(): number;
+  /** Processor time so far, seconds: what it took does not depend on what else the machine does. */
+  cpuSeconds(): number;
   alive(): boolean;
   /** Lets one more machine in. */
   token(name: string): Pairing;
@@ -45,6 +49,10 @@ export async function startListening({ listen = '127.0.0.1:0', args = [], prefix
   return {
     home, pid: child.pid ?? 0, pairing, line, hindsight,
     rss: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]) * 1024,
+    cpuSeconds: () => {
+      const [utime = 0, stime = 0] = readFileSync(`/proc/${child.pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ').slice(11, 13).map(Number);
+      return (utime + stime) / CLOCK_TICKS;
+    },
     alive: () => child.exitCode === null && child.signalCode === null,
     token: (name) => ({ ...parsePairing((JSON.parse(hindsight('engine', 'tokens', 'add', name, '--json', '-')) as { pairing: string }).pairing), host: pairing.host, port: pairing.port }),
     stop: async () => {
