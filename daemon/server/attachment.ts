@@ -135,7 +135,9 @@ export class Attachment {
       await this.#close();
       const core = await parts.coreOf(engine);
       engine.onChange(() => parts.changed());
-      return (this.#attached = { engine, core, pairing: line, workspaces: before?.workspaces ?? new Set(), serve, train });
+      // Who agreed to the engine before has not agreed to this one.
+      const workspaces = before?.pairing === line ? before.workspaces : new Set<string>();
+      return (this.#attached = { engine, core, pairing: line, workspaces, serve, train });
     } catch (thrown) {
       await engine.close();
       throw thrown;
