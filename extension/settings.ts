@@ -12,6 +12,11 @@ export function ignoredFiles(): string[] {
   return vscode.workspace.getConfiguration('hindsight').get<string[]>('privacy.ignoredFiles', []);
 }
 
+/** Whether suggestions that the user would hardly take are held back. */
+export function holdBack(): boolean {
+  return vscode.workspace.getConfiguration('hindsight').get<boolean>('holdBack', false);
+}
+
 export function windowSettings(): WindowSettings {
   const settings = vscode.workspace.getConfiguration('hindsight');
   return { home: settings.get<string>('home', ''), daemonArguments: settings.get<string[]>('daemonArguments', []) };

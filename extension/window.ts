@@ -15,7 +15,7 @@ import { isCovered } from '../protocol/consent.ts';
 import { IgnoredFiles } from '../protocol/ignored.ts';
 import { Consent, UNCHOSEN } from './consent/consent.ts';
 import { askForConsent, pickClasses } from './consent/question.ts';
-import { ignoredFiles, windowSettings } from './settings.ts';
+import { holdBack, ignoredFiles, windowSettings } from './settings.ts';
 import { recordBranches } from './signals/branches.ts';
 import { openDocuments, recordDocuments } from './signals/documents.ts';
 import type { Publish } from './signals/outbox.ts';
@@ -102,7 +102,7 @@ export class HindsightWindow {
       }),
       this.#agent,
       vscode.workspace.onDidChangeConfiguration((event) => {
-        if (!event.affectsConfiguration('hindsight.privacy.ignoredFiles')) return;
+        if (!['hindsight.privacy.ignoredFiles', 'hindsight.holdBack'].some((setting) => event.affectsConfiguration(setting))) return;
         this.#ignored.setGlobs(ignoredFiles());
         // The daemon hears of it with the greeting.
         this.#connection.reconnect();
@@ -215,6 +215,7 @@ export class HindsightWindow {
         session: this.#recorder.session,
         workspace: this.#workspace,
         ignoredFiles: ignoredFiles(),
+        holdBack: holdBack(),
       }),
       folder: this.folder,
       log: this.log,

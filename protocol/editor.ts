@@ -80,6 +80,8 @@ export const status = z.object({
   /** In the answer to `status/get` only: ages change with every second. */
   stages: z.array(pipeStage).optional(),
   prm: prmMetrics.optional(),
+  /** Whether suggestions are held back, and what is known for it, in one sentence. */
+  holdBack: z.string().optional(),
 });
 export type Status = z.output<typeof status>;
 

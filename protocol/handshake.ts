@@ -24,6 +24,8 @@ export const editorHello = z.object({
   workspace: z.string().min(1),
   /** The user's patterns of files of which nothing is recorded, as in `.gitignore`; absent = the default ones. */
   ignoredFiles: z.array(z.string()).optional(),
+  /** Whether suggestions that the user would hardly take are held back; absent = as the daemon is set. */
+  holdBack: z.boolean().optional(),
 });
 export type EditorHello = z.output<typeof editorHello>;
 

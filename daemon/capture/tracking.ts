@@ -70,7 +70,7 @@ export function beginTracking(turn: Turn): Tracking {
     turn: turn.id,
     uri: turn.uri,
     offeredAt: turn.offeredAt,
-    shown: turn.shownText,
+    shown: turn.held ?? turn.shownText,
     lines: turn.rawText.replace(/\n$/, '').split('\n').length,
     version: turn.version,
     start: turn.offset,

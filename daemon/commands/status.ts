@@ -35,6 +35,7 @@ function sentences(workspace: string, consent: string, pid: number, status: Stat
     `Learning from it: ${consent}.`,
     `${pipe.turnsOpen} open and ${pipe.turnsClosed} closed turns, ${pipe.verdicts} verdicts; samples: ${pipe.samplesReady} ready, ${pipe.samplesLeased} leased, ${pipe.samplesConsumed} consumed, ${pipe.samplesDropped} dropped; ${pipe.steps} steps.`,
     ...whereTurnsAre(status),
+    ...(status.holdBack === undefined ? [] : [status.holdBack]),
     ...(status.warning === null ? [] : [`Warning: ${status.warning}`]),
   ].join('\n');
 }

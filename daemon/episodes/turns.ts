@@ -10,8 +10,8 @@ export function roleOf(stated: string | undefined): Turn['role'] {
   return stated === 'main' ? 'main' : 'side';
 }
 
-/** Only main turns that offered something have a next state and are one to others. A side turn, or a
+/** Only main turns that offered something, or would have but for the show/hold filter, have a next state and are one to others. A side turn, or a
  *  request that was answered with nothing, changes nothing between two main turns (conformance 2). */
 export function isOffer(turn: Turn): boolean {
-  return turn.role === 'main' && turn.shownText !== '';
+  return turn.role === 'main' && (turn.shownText !== '' || turn.held !== undefined);
 }

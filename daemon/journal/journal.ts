@@ -180,7 +180,7 @@ export class Journal {
 
   /** Stores a turn; a main turn that offered something is open until `closeTurn`. */
   insertTurn(turn: Turn): void {
-    const open = turn.role === 'main' && turn.shownText !== '' ? 1 : 0;
+    const open = turn.role === 'main' && (turn.shownText !== '' || turn.held !== undefined) ? 1 : 0;
     this.#run(
       'insert into turn (id, session, workspace, role, split, uri, offered_at, open, record) values (?, ?, ?, ?, ?, ?, ?, ?, ?)',
       turn.id, turn.session, turn.workspace, turn.role, turn.split, turn.uri, turn.offeredAt, open, JSON.stringify(turn),

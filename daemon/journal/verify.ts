@@ -9,7 +9,7 @@ const CHECKS: readonly (readonly [string, string])[] = [
     where acknowledged + 1 <> forgotten + (select count(*) from signal where signal.session = session.id)
        or acknowledged < (select coalesce(max(seq), -1) from signal where signal.session = session.id)`],
   ['Turn {id} is closed but has no next state', `
-    select id from turn where role = 'main' and open = 0 and json_extract(record, '$.shownText') <> ''
+    select id from turn where role = 'main' and open = 0 and (json_extract(record, '$.shownText') <> '' or json_extract(record, '$.held') is not null)
       and not exists (select 1 from next_state where next_state.turn = turn.id)`],
   ['Turn {id} is open and has a next state', 'select id from turn where open = 1 and exists (select 1 from next_state where next_state.turn = turn.id)'],
   ['Sample {id} is of turn {turn}, which must not train', `

@@ -41,7 +41,7 @@ function lesson(journal: Journal, turn: Turn): string[] {
   const score = verdict === undefined ? '' : ` (${verdict.score >= 0 ? '+' : ''}${verdict.score.toFixed(2)})`;
   const heldOut = turn.split === 'holdout' ? ' Held out: it judges new versions and is never learned from.' : '';
   return [
-    [`- \`${decodeURIComponent(turn.uri.split('/').at(-1) ?? turn.uri)}\`: ${evidence}${score}${heldOut}`, fenced('offered', turn.shownText), ...(hint ? [fenced('written', hint.text)] : [])].join('\n'),
+    [`- \`${decodeURIComponent(turn.uri.split('/').at(-1) ?? turn.uri)}\`: ${evidence}${score}${heldOut}`, turn.held === undefined ? fenced('offered', turn.shownText) : fenced('held back', turn.held), ...(hint ? [fenced('written', hint.text)] : [])].join('\n'),
   ];
 }
 

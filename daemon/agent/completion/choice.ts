@@ -47,8 +47,13 @@ export function worth(proposal: Proposal, model: ChoiceModel): number {
   return keptShare(proposal, model) * firstLine(proposal.text).length;
 }
 
-export function keptShare({ source, features }: Proposal, model: ChoiceModel): number {
-  return 1 / (1 + Math.exp(-dot(model[source], features)));
+export function keptShare(proposal: Proposal, model: ChoiceModel): number {
+  return 1 / (1 + Math.exp(-keptOdds(proposal, model)));
+}
+
+/** Log-odds of the share that is kept. */
+export function keptOdds({ source, features }: Proposal, model: ChoiceModel): number {
+  return dot(model[source], features);
 }
 
 /** The worthier proposal. */

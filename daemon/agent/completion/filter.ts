@@ -1,73 +1,77 @@
 /**
- * Show or hold: a suggestion that would hardly be accepted is better not shown. Learned on this
- * machine from the user's own outcomes, and off until there are enough of them.
+ * Show or hold: a suggestion that would hardly be accepted is better not shown. Learned on this machine
+ * from the outcomes of one workspace, off until there are enough of them and until it would have kept
+ * its bounds on them. How two proposals compare is choice.ts's matter; its estimate is a feature here.
  */
 import type { NextState, Turn } from '../../journal/records.ts';
-import { filterFeatures, type Offer, type PastOffer } from './filterFeatures.ts';
+import { keptOdds, PRIOR, shareWritten } from './choice.ts';
+import { filterFeatures } from './filterFeatures.ts';
+import type { Offer, PastOffer } from './filterFeatures.ts';
 import { logOdds } from './filterModel.ts';
-import { fitFilter, type DecidedOffer, type TrainedFilter } from './filterTraining.ts';
+import { fitFilter } from './filterTraining.ts';
+import type { DecidedOffer, TrainedFilter } from './filterTraining.ts';
 
-/** A turn and what became of it; null while it is open. */
-export interface OfferedTurn {
-  turn: Turn;
-  next: NextState | null;
-}
-
-/** Enough of the user's own data: decided offers, of each outcome, and days they are from. */
-export const ENOUGH = { offers: 300, ofEach: 60, days: 5 } as const;
-/** The filter is used only if, on days it was not fitted on, it kept to both. */
-export const MOST_DROPPED = 0.05;
+/** Outcomes that are needed, and of each kind: 5 % of 40 are two. */
+export const ENOUGH = { offers: 200, ofEach: 40 } as const;
+/** Saving less is not worth what it costs. */
 export const LEAST_SAVED = 0.2;
-/** This share is shown whatever the filter says: what is never shown is never learned about. */
+/** This share is shown whatever the filter says: what is never shown is hardly learned about. */
 export const EXPLORE_SHARE = 0.05;
-const DAY_MS = 86_400_000;
 
-/** true = accepted, false = turned down, null = says nothing: typed by hand, superseded, gone. */
-function outcomeOf(next: NextState | null): boolean | null {
-  if (next?.outcome === 'accepted' || next?.outcome === 'partial') return true;
-  return next?.outcome === 'diverged' ? false : null;
+/** true = taken, or what was held back is what they wrote; false = turned down; null = says nothing:
+ *  typed by hand, superseded, gone. */
+export function outcomeOf(turn: Turn, next: NextState): boolean | null {
+  if (turn.held !== undefined) return next.developerText === null ? null : shareWritten(turn.held, next.developerText) > 0;
+  if (next.outcome === 'accepted' || next.outcome === 'partial') return true;
+  return next.outcome === 'diverged' ? false : null;
 }
 
 export function offerOf(turn: Turn): Offer {
   const known = turn.logprobs.filter((logprob) => logprob !== null);
-  return { meanLogprob: known.length === 0 ? null : known.reduce((sum, logprob) => sum + logprob, 0) / known.length, text: turn.shownText, prefix: turn.before, at: turn.offeredAt };
+  const proposal = turn.proposals?.find(({ source }) => source === (turn.source ?? 'model'));
+  return {
+    meanLogprob: known.length === 0 ? null : known.reduce((sum, logprob) => sum + logprob, 0) / known.length,
+    text: turn.held ?? turn.shownText,
+    expected: proposal === undefined ? null : keptOdds(proposal, PRIOR),
+    prefix: turn.before,
+    at: turn.offeredAt,
+  };
 }
 
-export function pastOffers(turns: readonly OfferedTurn[]): PastOffer[] {
-  return turns.flatMap(({ turn, next }) => {
-    const accepted = outcomeOf(next);
-    return next === null || accepted === null ? [] : [{ text: turn.shownText, decidedAt: next.decidedAt, accepted }];
-  });
+/** What is known of the filter: it, or why there is none. */
+export type Calibrated =
+  | { state: 'few'; taken: number; turnedDown: number }
+  | { state: 'useless' | 'useful'; filter: TrainedFilter; offers: number };
+
+/** @param offers  decided ones of one workspace, oldest first */
+export function calibrate(offers: readonly DecidedOffer[]): Calibrated {
+  const taken = offers.filter(({ accepted }) => accepted).length;
+  const turnedDown = offers.length - taken;
+  const filter = offers.length < ENOUGH.offers || Math.min(taken, turnedDown) < ENOUGH.ofEach ? null : fitFilter(offers);
+  if (filter === null) return { state: 'few', taken, turnedDown };
+  return { state: filter.saved >= LEAST_SAVED ? 'useful' : 'useless', filter, offers: offers.length };
 }
 
-/** Learns the filter from the journal's turns.
- *  @param turns  oldest first, of all sessions
- *  @returns      null while there is not enough, or where it would not have kept to its bounds */
-export function learnFilter(turns: readonly OfferedTurn[]): TrainedFilter | null {
-  const offers = decidedOffers(turns.filter(({ turn }) => turn.role === 'main' && turn.shownText !== ''));
-  const accepted = offers.filter((offer) => offer.accepted).length;
-  const days = new Set(offers.map(({ group }) => group)).size;
-  if (offers.length < ENOUGH.offers || Math.min(accepted, offers.length - accepted) < ENOUGH.ofEach || days < ENOUGH.days) return null;
-  const filter = fitFilter(offers);
-  return filter !== null && filter.dropped <= MOST_DROPPED && filter.saved >= LEAST_SAVED ? filter : null;
+/** @param draw  uniform in [0, 1), drawn for this offer */
+export function decideShow(calibrated: Calibrated, offer: Offer, history: readonly PastOffer[], draw: number): 'show' | 'hold' {
+  if (calibrated.state !== 'useful' || draw < EXPLORE_SHARE) return 'show';
+  const { model, threshold } = calibrated.filter;
+  return logOdds(model, filterFeatures(offer, history)) < threshold ? 'hold' : 'show';
 }
 
-function decidedOffers(turns: readonly OfferedTurn[]): DecidedOffer[] {
-  const sessions = new Map<string, OfferedTurn[]>();
-  for (const offered of turns) sessions.set(offered.turn.session, [...(sessions.get(offered.turn.session) ?? []), offered]);
-  return [...sessions.values()].flatMap((session) => {
-    const past = pastOffers(session);
-    return session.flatMap(({ turn, next }) => {
-      const accepted = outcomeOf(next);
-      if (accepted === null) return [];
-      return [{ group: String(Math.floor(turn.offeredAt / DAY_MS)), features: filterFeatures(offerOf(turn), past), accepted }];
-    });
-  });
+/** In one sentence, for the user. @param on  the user wants suggestions to be held back */
+export function describe(calibrated: Calibrated, on: boolean): string {
+  const now = on ? 'Every suggestion is still shown' : 'Every suggestion is shown (the setting hindsight.holdBack is off)';
+  if (calibrated.state === 'few') {
+    const { taken, turnedDown } = calibrated;
+    return `${now}: to tell which you would hardly take, ${ENOUGH.offers} outcomes are needed, ${ENOUGH.ofEach} of either kind, and ${taken} taken and ${turnedDown} turned down are known.`;
+  }
+  const { filter: { saved, dropped }, offers } = calibrated;
+  const would = `${percent(saved)} of your last ${offers} suggestions, and ${percent(dropped)} of those you took`;
+  if (calibrated.state === 'useless') return `${now}: holding back would have saved ${would}, and ${percent(LEAST_SAVED)} are asked for.`;
+  return on ? `Suggestions that you would hardly take are held back: that would have been ${would}.` : `${now}: holding back would have saved ${would}.`;
 }
 
-/** @param filter  null = off: everything is shown
- *  @param draw    uniform in [0, 1), drawn for this offer */
-export function decideShow(filter: TrainedFilter | null, offer: Offer, history: readonly PastOffer[], draw: number): 'show' | 'hold' {
-  if (filter === null || draw < EXPLORE_SHARE) return 'show';
-  return logOdds(filter.model, filterFeatures(offer, history)) < filter.threshold ? 'hold' : 'show';
+function percent(share: number): string {
+  return `${Math.round(100 * share)} %`;
 }

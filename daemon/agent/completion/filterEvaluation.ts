@@ -46,7 +46,7 @@ function offersOfPerson(group: string, events: readonly Telemetry[]): DecidedOff
     if ((event.StateName !== 'Accepted' && event.StateName !== 'Rejected') || shown === null) continue;
     const text = unquote(shown.CurrentSuggestion);
     const accepted = event.StateName === 'Accepted';
-    const offer = { meanLogprob: shown.Measurements.meanLogProb ?? null, text, prefix: unquote(shown.CurrentPrompt), at: Date.parse(shown.TimeGenerated) };
+    const offer = { meanLogprob: shown.Measurements.meanLogProb ?? null, text, expected: null, prefix: unquote(shown.CurrentPrompt), at: Date.parse(shown.TimeGenerated) };
     offers.push({ group, features: filterFeatures(offer, history), accepted });
     history.push({ text, decidedAt: Date.parse(event.TimeGenerated), accepted });
     shown = null;

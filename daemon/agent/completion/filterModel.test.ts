@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../reward/classifier/corpus/random.ts';
-import { auc } from '../../reward/classifier/training/scores.ts';
-import { fitBoosted, fitLogistic, logOdds, sigmoid } from './filterModel.ts';
+import { fitLogistic, logOdds, sigmoid } from './filterModel.ts';
 
 const uniform = (random: Random): number => random.next() * 2 - 1;
 
@@ -21,17 +20,5 @@ describe('fitLogistic', () => {
     const model = fitLogistic([[1, 5], [2, 5], [3, 5], [4, 5]], [false, false, true, true], 1);
     expect([...model.weights, model.bias].every(Number.isFinite)).toBe(true);
     expect(logOdds(model, [4, 5])).toBeGreaterThan(logOdds(model, [1, 5]));
-  });
-});
-
-describe('fitBoosted', () => {
-  it('learns an exclusive or, which no weighted sum can', () => {
-    const random = new Random(2);
-    const rows = Array.from({ length: 600 }, () => [uniform(random), uniform(random)]);
-    const labels = rows.map(([a = 0, b = 0]) => a > 0 !== b > 0);
-    const model = fitBoosted(rows, labels, { rounds: 40, depth: 2, rate: 0.2, leaf: 5, penalty: 1 });
-    expect(auc(rows.map((row) => logOdds(model, row)), labels)).toBeGreaterThan(0.97);
-    const plain = fitLogistic(rows, labels, 1);
-    expect(auc(rows.map((row) => logOdds(plain, row)), labels)).toBeLessThan(0.65);
   });
 });
