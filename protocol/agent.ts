@@ -26,6 +26,18 @@ export const agentModel = request(
   { params: { endpoint: exampleEndpoint }, result: { name: 'qwen3-coder', maxInputTokens: 32_000, maxOutputTokens: 4096, problem: null } },
 );
 
+export const practiceRun = request(
+  'hindsight/practice/run',
+  'editor→daemon',
+  'Tries the tasks again on which the agent gave up with red tests, newest first: in a throw-away git worktree, without network and git. What turns the tests green becomes samples.',
+  z.object({ workspace, limit: z.int().positive(), endpoint: endpoint.optional() }),
+  z.object({ tasks: z.array(z.object({ task: z.string(), request: z.string(), outcome: z.enum(['solved', 'solvedWithReflection', 'failed', 'passesAlready', 'noTests']), sentence: z.string(), samples: z.int() })) }),
+  {
+    params: { workspace: 'file:///p', limit: 1, endpoint: exampleEndpoint },
+    result: { tasks: [{ task: 'k-1', request: 'make the test pass', outcome: 'solvedWithReflection', sentence: 'Solved after a reflection: All 3 tests pass.', samples: 4 }] },
+  },
+);
+
 // ── edits ────────────────────────────────────────────────────────────────────────────────────────
 
 export const editPropose = request(

@@ -27,6 +27,8 @@ interface ServeFlags extends JsonOption {
   set: string[];
   when: 'spare' | 'always';
   idle: number;
+  holdBack?: true;
+  practice?: true;
   judge?: string;
   judgeModel?: string;
 }
@@ -46,6 +48,8 @@ export function registerServe(program: Command): void {
     .option('--set <name=value>', 'a setting of learning, by its name in learning.md; may be repeated', (pair: string, pairs: string[]) => [...pairs, pair], [])
     .option('--judge <url>', 'OpenAI-compatible endpoint that judges turns which nothing else says anything of (default: the loaded model, if it is an instruct model of 1 B parameters or more); key in HINDSIGHT_JUDGE_KEY')
     .option('--judge-model <name>', 'its model')
+    .option('--hold-back', 'hold back suggestions that you would hardly take, once 200 outcomes of a workspace tell which those are')
+    .option('--practice', 'while nobody works and the machine has power, try tasks again on which the agent gave up with red tests (Linux; see hindsight practice)')
     .addOption(new Option('--when <condition>', 'background learning: spare waits on battery, on a busy machine and while it would slow suggestions; always does not').choices(['spare', 'always']).default('spare'))
     .option('--idle <seconds>', 'end after so long without clients or work', Number, IDLE_SECONDS)
     .action(async (flags: ServeFlags) => {
@@ -54,7 +58,7 @@ export function registerServe(program: Command): void {
       const options = {
         home,
         modelDir: flags.model ?? bundledModel(),
-        settings: settingsOf(flags),
+        settings: { ...settingsOf(flags), ...(flags.holdBack && { holdBack: true }), ...(flags.practice && { practice: true }) },
         graceSeconds: flags.idle,
         log: openLog(logPath(home)),
         device: usableDevice(flags.device),

@@ -4,7 +4,7 @@ import { LEAST_HINT_LENGTH } from '../reward/votes.ts';
 import { divergence } from './divergence.ts';
 
 const MAX_HINTS = 3;
-const PRECEDENCE: readonly Hint['source'][] = ['developer', 'diagnostic', 'correction', 'judge'];
+const PRECEDENCE: readonly Hint['source'][] = ['developer', 'diagnostic', 'correction', 'judge', 'reflection'];
 /** A hint that moves the teacher less than this, in mean |D|, teaches nothing. */
 const LEAST_MEAN_DELTA = 0.02;
 

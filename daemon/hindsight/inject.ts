@@ -72,6 +72,14 @@ export function injectIntoChat(messages: readonly Message[], hint: string): Mess
   return messages.map((message, index) => (index === last ? { ...message, content: `${message.content}${CHAT_HEADING}${hint.trim()}` } : message));
 }
 
+/** The messages as they are without the hint: it stands at a message's end. */
+export function withoutHint(messages: readonly Message[]): Message[] {
+  return messages.map((message) => {
+    const at = message.role === 'user' ? message.content.indexOf(CHAT_HEADING) : -1;
+    return at < 0 ? message : { ...message, content: message.content.slice(0, at) };
+  });
+}
+
 /** Path within the workspace where the file is in it, else the file's name. */
 export function pathOf(turn: Turn): string {
   const root = turn.workspace.endsWith('/') ? turn.workspace : `${turn.workspace}/`;

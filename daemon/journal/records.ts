@@ -29,6 +29,8 @@ export interface AgentAction {
   /** What the model read, from which the hinted teacher's prompt is made; absent where the turn has no
    *  token ids, and so never trains. */
   messages?: { role: string; content: string }[];
+  /** In practice, after a failure: the tests turned green, so the whole response is an example. */
+  practised?: true;
 }
 
 /** One action of the agent, with the exact tokens that produced it (invariant 2 of design.md). */
@@ -65,6 +67,9 @@ export interface Turn {
   offsets: number[];
   /** What post-processing left to show; a prefix of rawText, maybe empty (then nothing was offered). */
   shownText: string;
+  /** Of a suggestion that was held back (agent/completion/filter.ts): what would have been shown;
+   *  `shownText` is '' then. What the developer writes in its place closes the turn all the same. */
+  held?: string;
   finishReason: 'stop' | 'eos' | 'length' | 'cancelled';
   sampling: Sampling;
   /** Promoted version that answered; null = base model. */
@@ -154,7 +159,7 @@ export interface Verdict {
 
 export interface Hint {
   turn: string;
-  source: 'developer' | 'diagnostic' | 'correction' | 'judge';
+  source: 'developer' | 'diagnostic' | 'correction' | 'judge' | 'reflection';
   text: string;
   at: number;
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
+import { GOLDEN_TEXTS } from '../gate/golden.ts';
 import { injectIntoChat } from '../hindsight/inject.ts';
 import type { Hint, Sample, Turn } from '../journal/records.ts';
 import { bundledModel } from '../models/bundled.ts';
@@ -125,7 +126,7 @@ describe('a call of a tool', () => {
   }
 
   it('with a judge’s hint becomes a step', async () => {
-    const scene = await Scene.start({ stepSamples: 1, quietSamples: 1, holdoutShare: 0 });
+    const scene = await Scene.start({ stepSamples: 1, quietSamples: 1, holdoutShare: 0, skillTexts: 1 }, { golden: GOLDEN_TEXTS.slice(0, 4) });
     try {
       const { turn, next } = await calling({});
       const own = { ...turn, id: 'call', workspace: WORKSPACE, fingerprint: scene.engine.model.fingerprint };
@@ -141,4 +142,23 @@ describe('a call of a tool', () => {
       await scene.close();
     }
   });
+});
+
+it('foresees what the command before it printed, where that is asked for, and not otherwise', async () => {
+  const [output, read] = ['1 test failed: adds', 'export const sum = 1;'];
+  const asked = (tool: string, text: string) => [{ role: 'user', content: 'Fix it.' }, { role: 'assistant', content: `<tool_call>\n{"name":"${tool}","arguments":{}}\n</tool_call>` }, { role: 'user', content: `<tool_response>\n${text}\n</tool_response>` }];
+  const ce = async (tool: string, text: string, ceLambda: number): Promise<string | null> => {
+    const source = await reply({ route: 'policyGradient', advantage: -1 });
+    const { ids: promptIds } = await engine.render({ messages: asked(tool, text), addGenerationPrompt: true });
+    const lesson = await actionLesson({ ...source, turn: { ...source.turn, promptIds } }, { ...options, settings: { ...DEFAULT_SETTINGS, ceLambda } });
+    if ('masked' in lesson) throw new Error(lesson.masked);
+    const tokens = lesson.sequence.ce?.positions.map((position) => lesson.sequence.ids[position] ?? 0);
+    return tokens === undefined ? null : (await engine.detokenize({ ids: tokens })).text;
+  };
+  const foreseen = await ce('run_tests', output, 0.1);
+  expect(foreseen).not.toBe('');
+  expect(output).toContain(foreseen?.trim());
+  expect((foreseen ?? '').length).toBeGreaterThan(output.length / 2);
+  expect(await ce('run_tests', output, 0)).toBeNull();
+  expect(await ce('read_file', read, 0.1)).toBeNull();
 });

@@ -3,11 +3,12 @@
  * A verdict rewards or punishes the whole response; a hint (the user's correction, the judge's) teaches
  * at every token of it: student and teacher are the same weights, and the teacher reads the hint at the
  * end of the last user message (hindsight/inject.ts). The response's own ids are scored under both;
- * nothing of it is re-tokenised. Nobody wrote what should have been said, so there is no splice and
- * nothing for `sft`.
+ * nothing of it is re-tokenised. Nobody wrote what should have been said, so there is no splice, except
+ * of what practice found, and nothing for `sft`.
  */
 import type { ScoreResult, TrainSequence } from '../../protocol/engine.ts';
-import { delta, support } from '../hindsight/distill.ts';
+import type { Engine } from '../engine/engine.ts';
+import { delta, spliceTarget, support } from '../hindsight/distill.ts';
 import type { Support } from '../hindsight/distill.ts';
 import { unrelatedHint } from '../hindsight/contrast.ts';
 import { chooseHint } from '../hindsight/hints.ts';
@@ -15,6 +16,7 @@ import type { HintEffect } from '../hindsight/hints.ts';
 import { injectIntoChat } from '../hindsight/inject.ts';
 import type { Message } from '../hindsight/inject.ts';
 import type { Turn } from '../journal/records.ts';
+import { environmentTokens } from './environment.ts';
 import type { Lesson, LessonSource, Masked, SequenceOptions } from './sequences.ts';
 
 /** Tokens of a response that are taught at most. */
@@ -30,10 +32,10 @@ export async function actionLesson(source: LessonSource, options: SequenceOption
   if (turn.promptIds.length === 0 || tokens.length === 0) return { ...about, masked: 'The response has no tokens here.' };
   switch (sample.route) {
     case 'policyGradient':
-      return { ...about, sequence: rewarded(source, tokens, options) };
+      return { ...about, sequence: await foreseeing(source, rewarded(source, tokens, options), options) };
     case 'distillation': {
-      const taught = await distilled(source, tokens, options);
-      return typeof taught === 'string' ? { ...about, masked: taught } : { ...about, sequence: taught };
+      const taught = await (turn.action?.practised ? imitated(source, tokens, options) : distilled(source, tokens, options));
+      return typeof taught === 'string' ? { ...about, masked: taught } : { ...about, sequence: await foreseeing(source, taught, options) };
     }
     case 'sft':
       return { ...about, masked: 'Nobody wrote what should have been said.' };
@@ -67,6 +69,32 @@ async function distilled({ turn, hints }: LessonSource, tokens: readonly number[
   return best === null ? 'The hint does not move the model.' : { ...sequence, opd: best.opd };
 }
 
+/** Practice: the response that turned the tests green, by forward KL from the teacher that read the
+ *  reflection, or from the model itself where none was needed. @returns a sentence where it teaches nothing */
+async function imitated({ turn, hints }: LessonSource, tokens: readonly number[], options: SequenceOptions): Promise<TrainSequence | string> {
+  const { engine, teacher: adapter, settings, method } = options;
+  const messages = turn.action?.messages;
+  if (!method.splice || messages === undefined) return 'This method does not imitate.';
+  const reflection = hints.find(({ source }) => source === 'reflection')?.text ?? '';
+  const prompt = reflection === '' ? turn.promptIds : await hintedPrompt(turn, messages, reflection, engine);
+  if (prompt.length + tokens.length > engine.model.maxPositions) return 'The hint does not fit beside the prompt.';
+  const { positions, ...sequence } = base(turn, tokens, options);
+  const { sequences: [teacher] } = await engine.score({ sequences: [{ ids: [...prompt, ...tokens], positions: tokens.map((_, at) => prompt.length + at) }], adapter, temperature: sequence.temperature, topK: settings.topK });
+  const rows = tokens.flatMap((token, at) => {
+    const target = spliceTarget(teacher?.topIds[at] ?? [], teacher?.topLogprobs[at] ?? [], { token, logprob: teacher?.logprobs[at] ?? null }, settings.spliceFloor);
+    return target === null ? [] : [{ position: positions[at] ?? 0, ...target }];
+  });
+  return { ...sequence, splice: { positions: rows.map((row) => row.position), tokens: rows.map((row) => row.tokens), targets: rows.map((row) => row.targets) } };
+}
+
+/** ECHO, where it is asked for: what the commands before the response printed is foreseen, too. */
+async function foreseeing({ turn }: LessonSource, sequence: TrainSequence, { engine, settings, method }: SequenceOptions): Promise<TrainSequence> {
+  if (settings.ceLambda === 0 || method.supervised) return sequence;
+  const { text, offsets } = await engine.detokenize({ ids: turn.promptIds });
+  const positions = environmentTokens(text, offsets);
+  return positions.length === 0 ? sequence : { ...sequence, ce: { positions } };
+}
+
 interface Moved extends HintEffect {
   opd: NonNullable<TrainSequence['opd']>;
 }
@@ -83,11 +111,7 @@ interface Response {
 
 /** What one hint makes of the teacher; nothing where it does not fit. */
 async function movedBy(hint: string, { turn, messages, tokens, positions, supports, temperature, topK }: Response, { engine, teacher: adapter, settings }: SequenceOptions): Promise<Moved[]> {
-  const hinted = async (text: string): Promise<number[]> => {
-    const { ids } = await engine.render({ messages: injectIntoChat(messages, text), addGenerationPrompt: true });
-    return turn.promptIds[0] === engine.model.bos && ids[0] !== engine.model.bos ? [engine.model.bos, ...ids] : ids;
-  };
-  const prompts = [await hinted(hint), ...(settings.contrast ? [await hinted(unrelatedHint(turn, hint))] : [])];
+  const prompts = [await hintedPrompt(turn, messages, hint, engine), ...(settings.contrast ? [await hintedPrompt(turn, messages, unrelatedHint(turn, hint), engine)] : [])];
   if (prompts.some((prompt) => prompt.length + tokens.length > engine.model.maxPositions)) return [];
   const { sequences: [teacher, wrong] } = await engine.score({
     sequences: prompts.map((prompt) => ({ ids: [...prompt, ...tokens], positions: tokens.map((_, at) => prompt.length + at), candidates: supports.map((one) => one?.tokens ?? []) })),
@@ -102,6 +126,12 @@ async function movedBy(hint: string, { turn, messages, tokens, positions, suppor
   });
   const opd = { positions: rows.map((row) => row.position), tokens: rows.map((row) => row.tokens), delta: rows.map((row) => row.delta), weights: rows.map((row) => row.weights) };
   return [{ opd, overlap: rows.reduce((sum, row) => sum + row.overlap, 0), meanDelta: meanMove(rows) }];
+}
+
+async function hintedPrompt({ promptIds }: Turn, messages: readonly Message[], hint: string, engine: Engine): Promise<number[]> {
+  const { bos } = engine.model;
+  const { ids } = await engine.render({ messages: injectIntoChat(messages, hint), addGenerationPrompt: true });
+  return bos !== null && promptIds[0] === bos && ids[0] !== bos ? [bos, ...ids] : ids;
 }
 
 function overlapOf(own: readonly number[], teacher: Scored | undefined, at: number): number {

@@ -54,6 +54,7 @@ export interface LearnSettings {
   clipLow: number;
   clipHigh: number;
   klBeta: number;
+  /** Of the cross-entropy on what commands and tests printed (ECHO); 0 = off. */
   ceLambda: number;
   spliceWeight: number;
   pgWeight: number;
@@ -89,6 +90,10 @@ export interface LearnSettings {
   spliceFloor: number;
   /** Share of blocks that is held out. */
   holdoutShare: number;
+  /** Suggestions that would hardly be taken are held back, once enough outcomes tell which those are. */
+  holdBack: boolean;
+  /** Failed tasks that have tests are tried again while nobody works (practice/). */
+  practice: boolean;
   /** p of the completion reward r = (1-p)s - p(1-s). */
   completionPrior: number;
 }
@@ -127,6 +132,8 @@ export const DEFAULT_SETTINGS: LearnSettings = {
   spliceTokens: 64,
   spliceFloor: 0.9,
   holdoutShare: 0.2,
+  holdBack: false,
+  practice: false,
   completionPrior: 0.25,
 };
 

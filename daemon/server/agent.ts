@@ -110,7 +110,7 @@ export class AgentService {
       const replacement = codeOf(answer.text, selected, true);
       if (replacement.trim() === '' && selected.trim() !== '') throw new HindsightError('badRequest', { problem: 'The model wrote no code for this', remedy: 'Say it in other words, or select less.' });
       const id = `t-${randomUUID()}`;
-      const action: AgentAction = { task: `k-${randomUUID()}`, step: 0, request: instruction, calls: [], ...(answer.trace.promptIds.length > 0 && { messages: plainMessages(messages, []) }) };
+      const action: AgentAction = { task: `k-${randomUUID()}`, step: 0, request: instruction, calls: [], messages: plainMessages(messages, []) };
       const place = { uri, languageId, version: params.version, offset: start, before: text.slice(Math.max(0, start - 400), start), after: text.slice(end, end + 200) };
       if (this.parts.intake.admission.turn({ workspace: window.workspace, modality: 'edit', uri })) await this.#began(window, { id, modality: 'edit', action, trace: answer.trace, shownText: replacement }, place);
       return { turn: id, replacement };
@@ -253,7 +253,9 @@ export class AgentService {
   async #began(window: Window, made: { id: string; modality: Modality; action: AgentAction; trace: Trace; shownText: string }, at: Partial<Turn> = {}): Promise<void> {
     const now = this.parts.clock.now();
     const { id, modality, trace, shownText } = made;
-    const { action, place } = await scrubAll({ action: made.action, place: at });
+    // What has no tokens never trains: nobody needs to know what it read.
+    const { messages, ...said } = made.action;
+    const { action, place } = await scrubAll({ action: trace.promptIds.length === 0 || messages === undefined ? said : { ...said, messages }, place: at });
     const uri = place.uri ?? '';
     const turn: Turn = {
       id, modality, action, ...trace, shownText,

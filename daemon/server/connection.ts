@@ -46,6 +46,7 @@ export function serveConnection(daemon: Daemon, link: MessageConnection): void {
       const hello = helloOf(params.initializationOptions);
       window = makeWindow(hello, documents, link);
       if (hello.ignoredFiles !== undefined) daemon.setIgnored(hello.workspace, hello.ignoredFiles);
+      if (hello.holdBack !== undefined) daemon.setHoldBack(hello.workspace, hello.holdBack);
       daemon.join(window);
       return welcome(daemon, hello);
     } catch (thrown) {
@@ -165,5 +166,6 @@ function bindAgent(daemon: Daemon, link: Link, greeted: () => Window): void {
   handle(link, agent.allowedForget, ({ workspace }) => daemon.agent.forgetAllowed(workspace));
   handle(link, testsRun, (params, signal) => daemon.agent.runTests(greeted(), params, signal));
   handle(link, testsRead, (params) => daemon.agent.readReport(greeted(), params));
+  handle(link, agent.practiceRun, ({ workspace, limit, endpoint }, signal) => daemon.practice.run(workspace, limit, endpoint, signal));
   on(link, agent.terminalInput, ({ terminal, keys }) => daemon.agent.press(terminal, keys));
 }

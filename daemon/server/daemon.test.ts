@@ -12,6 +12,7 @@ import type { Signal } from '../../protocol/signals.ts';
 import { call, on } from '../../protocol/transport.ts';
 import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
+import { nextOf, turnOf } from '../learn/samples.fixture.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
 import { plantedSecrets } from '../privacy/planted.fixture.ts';
 import { bundledModel } from '../models/bundled.ts';
@@ -86,6 +87,37 @@ describe('the handshake', () => {
     await link.sendRequest('shutdown');
     await link.sendNotification('exit');
     expect((await connect('next')).answer).toBeTruthy();
+  });
+});
+
+describe('holding back', () => {
+  it('watches until enough is known; then what would hardly be taken is not shown, and what is written there still teaches', async () => {
+    const hello = { protocol: { min: 1, max: 1 }, client: { name: 'test', version: '1' }, session: 's', workspace: WORKSPACE, holdBack: true };
+    const early = await connect('s', hello);
+    expect((await call(early.link, statusGet, { workspace: WORKSPACE })).holdBack).toMatch(/^Every suggestion is still shown: .* 0 taken and 0 turned down are known\.$/);
+    early.link.dispose();
+    await daemon.stop();
+    daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, debounceMs: 0, settings: { ...DEFAULT_SETTINGS, holdoutShare: 0 } });
+    await daemon.ready;
+    // A developer who takes suggestions in comments and nowhere else.
+    for (let i = 0; i < 300; i++) {
+      const inComment = i % 3 === 0;
+      const turn = turnOf([`call${i}()`], { id: `t-${i}`, workspace: WORKSPACE, session: 'earlier', block: `b-${Math.floor(i / 20)}`, offeredAt: i, before: inComment ? '  // see ' : '  ' });
+      daemon.journal.insertTurn(turn);
+      daemon.journal.closeTurn(nextOf(turn, { outcome: inComment ? 'accepted' : 'diverged', decidedAt: i }));
+    }
+    const { link, complete } = await connect('s', hello);
+    await call(link, consentSet, { workspace: WORKSPACE, state: 'granted' });
+    expect((await call(link, statusGet, { workspace: WORKSPACE })).holdBack).toMatch(/^Suggestions that you would hardly take are held back/);
+    expect(await complete()).toEqual([]);
+    const [turn] = daemon.journal.turnsOf({ workspace: WORKSPACE, limit: 1 });
+    expect(turn).toMatchObject({ shownText: '', held: expect.stringMatching(/./) as string });
+    const signals = [typed('throw new Error(path);', 2), typed('\n', 3, CURSOR + 22)];
+    await call(link, signalPublish, { session: 's', first: 0, signals });
+    expect(daemon.journal.nextState(turn?.id ?? '')).toMatchObject({ outcome: 'diverged', developerText: expect.stringContaining('throw new Error') as string });
+    expect(daemon.journal.verdicts(turn?.id ?? ''), 'what was not shown is not judged').toEqual([]);
+    expect(daemon.journal.samples({ workspace: WORKSPACE }).map(({ route }) => route)).toEqual(['distillation']);
+    expect(daemon.journal.verify()).toEqual([]);
   });
 });
 

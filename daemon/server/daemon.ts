@@ -12,6 +12,7 @@ import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import type { ServedAdapter } from '../adapters/store.ts';
 import { RecallIndex } from '../agent/completion/recall.ts';
 import type { Recalled } from '../agent/completion/recall.ts';
+import { HoldBack } from '../agent/completion/holdBack.ts';
 import { readChoice } from '../learn/choices.ts';
 import { complete, promptOf } from '../agent/completion/complete.ts';
 import type { CompletionRequest as PromptRequest } from '../agent/completion/complete.ts';
@@ -44,6 +45,7 @@ import { journalPath, makeHome } from './home.ts';
 import { learningPage } from './learningPage.ts';
 import { WorkspaceMemory } from './memory.ts';
 import { NewestOnly } from './newest.ts';
+import { PracticeService } from './practice.ts';
 import { statusOf } from './status.ts';
 import type { Window } from './window.ts';
 
@@ -58,6 +60,8 @@ const REMOTE_ADAPTER_MS = 1500;
 const ELSEWHERE = ['engineUnavailable', 'deadline', 'engineBusy', 'linkClosed'];
 /** A request made by typing waits so long for the next key. */
 const DEBOUNCE_MS = 40;
+/** Nobody has typed for so long: practice may begin. */
+const IDLE_MS = 600_000;
 /** Latest answers whose time says whether training gets in their way. */
 const ANSWERS = 15;
 
@@ -102,6 +106,9 @@ export class Daemon {
   readonly #scrubber = new ContextScrubber();
   readonly #memory: WorkspaceMemory;
   readonly #recalls = new Map<string, RecallIndex>();
+  readonly #holdBack: HoldBack;
+  /** What each workspace's window wishes; absent = as the settings say. */
+  readonly #holding = new Map<string, boolean>();
   readonly #core: Promise<Core>;
   #ready: Core | null = null;
   #failure: HindsightError | null = null;
@@ -120,6 +127,9 @@ export class Daemon {
   /** Edits on request, and chat with tools. */
   readonly agent: AgentService;
 
+  /** Failed tasks, tried again. */
+  readonly practice: PracticeService;
+
   private constructor(
     readonly journal: Journal,
     private readonly options: DaemonOptions,
@@ -127,9 +137,13 @@ export class Daemon {
     private readonly clock: Clock,
   ) {
     this.#memory = new WorkspaceMemory(journal);
+    this.#holdBack = new HoldBack(journal);
     this.#intake = new Intake(journal, settings, clock, {
       onSamples: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
-      onClosed: (turn, next) => this.#memory.add(turn, next),
+      onClosed: (turn, next) => {
+        this.#memory.add(turn, next);
+        this.#holdBack.closed(turn, next);
+      },
       onQueued: () => this.#prm.poke(),
       onDrop: (workspace, alarm) => void this.#takeBack(workspace, alarm),
     });
@@ -162,6 +176,16 @@ export class Daemon {
       changed: (workspace) => this.#touch(workspace),
       memory: METHODS[settings.method].memory,
       anySize: options.chatAnySize === true,
+    });
+    this.practice = new PracticeService({
+      journal,
+      admission: this.#intake.admission,
+      clock,
+      core: this.#core,
+      adapter: (core, workspace) => this.#serving(core, workspace),
+      learned: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
+      stopping: this.#stopping.signal,
+      log: (line) => options.log?.(line),
     });
     // A failure is in the status; whoever waits for the core gets it, too.
     this.#core.catch(() => undefined);
@@ -213,6 +237,7 @@ export class Daemon {
 
   join(window: Window): void {
     this.#windows.add(window);
+    if (this.#holds(window.workspace)) this.#holdBack.watch(window.workspace);
     this.#sent.delete(window.workspace);
     this.#touch(window.workspace);
   }
@@ -231,6 +256,7 @@ export class Daemon {
     if (retractions.length > 0) {
       this.#memory.forget(batch.workspace);
       this.#recalls.delete(batch.workspace);
+      this.#holdBack.forget(batch.workspace);
     }
     if (batch.signals.some(({ kind }) => kind === 'commit.made')) void this.#commits.look(batch.workspace);
     this.#touch(batch.workspace);
@@ -254,14 +280,24 @@ export class Daemon {
     this.#intake.admission.setIgnored(workspace, globs);
   }
 
+  /** Whether suggestions that the user would hardly take are held back. */
+  setHoldBack(workspace: string, on: boolean): void {
+    this.#holding.set(workspace, on);
+  }
+
+  #holds(workspace: string): boolean {
+    return this.#holding.get(workspace) || this.settings.holdBack;
+  }
+
   /** What the agent would write at the cursor; stored, where the owner consents, before it is shown.
    *  @returns null when there is nothing to show */
   async inlineCompletion(request: CompletionRequest): Promise<Turn | null> {
     const { window, uri, trigger } = request;
     const pause = trigger === 'typing' ? (this.options.debounceMs ?? DEBOUNCE_MS) : 0;
     this.#typedAt = this.clock.now();
-    const turn = await this.#newest.run(`${window.session} ${uri}`, pause, request.signal, (signal) => this.#complete(request, signal));
-    if (turn === null || turn.finishReason === 'cancelled') return null;
+    const answer = await this.#newest.run(`${window.session} ${uri}`, pause, request.signal, (signal) => this.#complete(request, signal));
+    if (answer === null || answer.finishReason === 'cancelled') return null;
+    const turn = this.#holds(answer.workspace) ? this.#holdBack.weigh(answer) : answer;
     const stored = this.#intake.offer(turn);
     if (stored && isOffer(turn)) this.#offers.set(turn.workspace, (this.#offers.get(turn.workspace) ?? 0) + 1);
     this.#touch(turn.workspace);
@@ -357,7 +393,7 @@ export class Daemon {
 
   /** The status with where each turn is in the pipe, and what models were asked: for a person who looks. */
   detailedStatus(workspace: string): Status {
-    return { ...this.status(workspace), stages: this.journal.stages(workspace, this.clock.now()), prm: this.#prm.metrics() };
+    return { ...this.status(workspace), stages: this.journal.stages(workspace, this.clock.now()), prm: this.#prm.metrics(), holdBack: this.#holdBack.sentence(workspace, this.#holds(workspace)) };
   }
 
   async pause(): Promise<Record<string, never>> {
@@ -466,11 +502,19 @@ export class Daemon {
     this.#cancelTick = this.clock.after(TICK_MS, () => {
       this.#intake.quiet();
       this.#prm.poke();
+      if (this.settings.practice) this.#practiseWhenIdle();
       if (this.#ticks++ % COMMIT_TICKS === 0) for (const workspace of new Set([...this.#windows].map((window) => window.workspace))) void this.#commits.look(workspace);
       // A step's end is nobody's event; its windows see it within a tick.
       for (const window of this.#windows) if (this.#showsStepping(window.workspace)) this.#touch(window.workspace);
       this.#tick();
     });
+  }
+
+  /** While windows are open and nobody types, and the machine could train. */
+  #practiseWhenIdle(): void {
+    const quietMs = this.#typedAt === null ? Infinity : this.clock.now() - this.#typedAt;
+    if (quietMs < IDLE_MS || this.#stepping() || this.#reasonToWait(false, 0) !== null) return;
+    this.practice.idle([...new Set([...this.#windows].map((window) => window.workspace))]);
   }
 
   /** One engine serves and trains, so they always share its device. */

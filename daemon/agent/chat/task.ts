@@ -56,7 +56,7 @@ export async function runTask(task: Task, parts: TaskParts): Promise<TaskEnd> {
     if (context.signal.aborted) return { turn: null, steps: number, ended: 'stopped' };
     const messages = fitted(task.messages, model.maxInputTokens * CHARS_PER_TOKEN);
     const answer = await model.respond({ messages, tools: toolbox.specs, maxTokens: parts.maxTokens ?? model.maxOutputTokens, temperature: TEMPERATURE, signal: context.signal, onText: parts.onText });
-    const step: Step = { id: `t-${randomUUID()}`, modality: modalityOf(answer.calls), action: { task: id, step: number, request: task.request, calls: answer.calls, ...(answer.trace.promptIds.length > 0 && { messages: plainMessages(messages, toolbox.specs) }) }, answer };
+    const step: Step = { id: `t-${randomUUID()}`, modality: modalityOf(answer.calls), action: { task: id, step: number, request: task.request, calls: answer.calls, messages: plainMessages(messages, toolbox.specs) }, answer };
     await parts.record(step);
     task.messages.push({ role: 'assistant', content: answer.text, calls: answer.calls });
     if (answer.calls.length === 0) return { turn: step.id, steps: number + 1, ended: 'reply' };
