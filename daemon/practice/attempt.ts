@@ -1,6 +1,7 @@
 /** One attempt at a task: the agent's own loop in a worktree of its own, and the tests as its judge. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { HindsightError } from '../../protocol/errors.ts';
 import type { TestReport } from '../../protocol/tests.ts';
 import { BrowserSession } from '../agent/browser/session.ts';
 import type { ChatMessage, ChatModel } from '../agent/chat/model.ts';
@@ -18,6 +19,15 @@ import { Bench } from './bench.ts';
 /** There is no editor, no user, and neither git nor a page to look an answer up in. */
 const TOOLS = OWN_TOOLS.filter(({ name }) => ['read_file', 'list_files', 'search', 'edit_file', 'run_command', 'run_tests'].includes(name));
 
+/** What is tried, and where. */
+export interface Trial {
+  request: string;
+  /** Folder of the workspace. */
+  workspace: string;
+  /** Whether no model gets to read a file of the workspace. */
+  ignores: (file: string) => boolean;
+}
+
 export interface Attempt {
   steps: { step: Step; observations: Observation[] }[];
   report: TestReport | null;
@@ -29,11 +39,11 @@ export interface Attempt {
 
 /** @param before      the tests' report before anything was done
  *  @param reflection  what was learned from an attempt that failed; null = none yet */
-export async function attempt(task: { workspace: string; request: string }, before: TestReport, reflection: string | null, model: ChatModel, signal: AbortSignal): Promise<Attempt> {
-  const bench = await Bench.open(task.workspace);
+export async function attempt(trial: Trial, before: TestReport, reflection: string | null, model: ChatModel, signal: AbortSignal): Promise<Attempt> {
+  const bench = await Bench.open(trial.workspace);
   try {
     const harness = await bench.harness();
-    const steps = await work(task.request, reflection, bench, model, signal);
+    const steps = await work(trial, reflection, bench, model, signal);
     const report = await bench.test(signal);
     const after = await bench.harness();
     const touched = [...harness].filter(([file, text]) => after.get(file) !== text).map(([file]) => file);
@@ -43,14 +53,15 @@ export async function attempt(task: { workspace: string; request: string }, befo
   }
 }
 
-async function work(request: string, reflection: string | null, bench: Bench, model: ChatModel, signal: AbortSignal): Promise<Attempt['steps']> {
+async function work(trial: Trial, reflection: string | null, bench: Bench, model: ChatModel, signal: AbortSignal): Promise<Attempt['steps']> {
+  const { request } = trial;
   const messages: ChatMessage[] = [{ role: 'system', content: systemPrompt('fix') }, ...injectIntoChat([{ role: 'user', content: request }], reflection ?? '').map(({ content }): ChatMessage => ({ role: 'user', content }))];
   const steps: Attempt['steps'] = [];
   const browser = new BrowserSession();
   await runTask({ request, messages }, {
     model,
     toolbox: new Toolbox([], TOOLS),
-    context: contextOf(bench, browser, signal),
+    context: contextOf(trial, bench, browser, signal),
     onText: () => undefined,
     onTool: () => undefined,
     record: (step) => {
@@ -65,12 +76,16 @@ async function work(request: string, reflection: string | null, bench: Bench, mo
   return steps;
 }
 
-function contextOf(bench: Bench, browser: BrowserSession, signal: AbortSignal): Omit<ToolContext, 'turn'> {
+function contextOf({ workspace, ignores }: Trial, bench: Bench, browser: BrowserSession, signal: AbortSignal): Omit<ToolContext, 'turn'> {
   return {
     folder: bench.folder,
     signal,
     browser,
-    readText: (file) => readFile(file, 'utf8').catch(() => null),
+    readText(file) {
+      const named = path.relative(bench.folder, file);
+      if (ignores(path.join(workspace, named))) throw new HindsightError('badRequest', { problem: `${named} is one of the files that are not read or recorded here`, remedy: 'Go on without it.' });
+      return readFile(file, 'utf8').catch(() => null);
+    },
     async applyEdit({ path: file, after }) {
       await mkdir(path.dirname(file), { recursive: true });
       await writeFile(file, after);

@@ -123,6 +123,21 @@ describe.runIf(isolates)('practice', () => {
     expect(daemon.journal.samples({ workspace })).toEqual([]);
   });
 
+  it('reads no file that is ignored', async () => {
+    failBefore('red');
+    writeFileSync(join(folder, '.env'), 'NAME=do-not-read\n');
+    git('add', '-f', '.env');
+    git('commit', '-qm', 'a mistake');
+    let read = '';
+    const script: Script = (messages, step) => {
+      read += messages.filter(({ role }) => role === 'tool').map(({ content }) => content).join('\n');
+      return messages[0]?.content.startsWith('You look back') ? { text: 'Hm.' } : step === 0 ? { tool: 'read_file', arguments: { path: '.env' } } : { text: 'Done.' };
+    };
+    expect(await practise(script)).toMatchObject([{ outcome: 'failed', samples: 0 }]);
+    expect(read).toContain('not read or recorded here');
+    expect(read).not.toContain('do-not-read');
+  });
+
   it('leaves alone what passes already', async () => {
     failBefore('red');
     writeFileSync(join(folder, 'sum.js'), 'export const sum = (a, b) => a + b;\n');

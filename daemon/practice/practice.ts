@@ -7,9 +7,8 @@ import type { ChatModel } from '../agent/chat/model.ts';
 import { callText } from '../agent/chat/toolText.ts';
 import { isGreen } from '../agent/tests/report.ts';
 import { attempt } from './attempt.ts';
-import type { Attempt } from './attempt.ts';
+import type { Attempt, Trial } from './attempt.ts';
 import { Bench } from './bench.ts';
-import type { FailedTask } from './failures.ts';
 
 export interface Practised {
   outcome: 'solved' | 'solvedWithReflection' | 'failed' | 'passesAlready' | 'noTests';
@@ -25,15 +24,14 @@ const TEMPERATURE = 0.6;
 /** Of a step and of its results, what the reflection reads. */
 const SHOWN = 1500;
 
-/** @param workspace  its folder */
-export async function practise({ request }: Pick<FailedTask, 'request'>, workspace: string, model: ChatModel, signal: AbortSignal): Promise<Practised> {
-  const before = await reportAtStart(workspace, signal);
+export async function practise(trial: Trial, model: ChatModel, signal: AbortSignal): Promise<Practised> {
+  const before = await reportAtStart(trial.workspace, signal);
   if (before === null) return ended('noTests', 'Its tests cannot be told, or give no report at the last commit.');
   if (isGreen(before)) return ended('passesAlready', 'The tests pass at the last commit: there is nothing to practise.');
-  const first = await attempt({ workspace, request }, before, null, model, signal);
+  const first = await attempt(trial, before, null, model, signal);
   if (first.solved) return { ...ended('solved', `Solved at the first try: ${first.outcome}`), success: first };
-  const reflection = await reflect(request, first, model, signal);
-  const second = await attempt({ workspace, request }, before, reflection, model, signal);
+  const reflection = await reflect(trial.request, first, model, signal);
+  const second = await attempt(trial, before, reflection, model, signal);
   if (second.solved) return { ...ended('solvedWithReflection', `Solved after a reflection: ${second.outcome}`), success: second, reflection };
   return { ...ended('failed', `Not solved in two tries: ${second.outcome.split('\n')[0] ?? ''}`), reflection };
 }

@@ -1,5 +1,5 @@
 /** Practice in the daemon: one task at a time, at a command or while nobody works. */
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Endpoint, practiceRun } from '../../protocol/agent.ts';
 import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import type { Result } from '../../protocol/message.ts';
@@ -69,10 +69,11 @@ export class PracticeService {
   }
 
   async #practise(failed: FailedTask, workspace: string, endpoint: Endpoint | undefined, signal: AbortSignal): Promise<Task> {
-    const { journal, clock, adapter, learned } = this.parts;
+    const { journal, admission, clock, adapter, learned } = this.parts;
     const core = await this.parts.core;
     const serving = await adapter(core, workspace);
-    const practised = await practise(failed, fileURLToPath(workspace), modelOf(core, serving, endpoint), signal);
+    const trial = { request: failed.request, workspace: fileURLToPath(workspace), ignores: (file: string) => admission.ignores(workspace, pathToFileURL(file).href) };
+    const practised = await practise(trial, modelOf(core, serving, endpoint), signal);
     const { outcome, sentence } = practised;
     const lessons = core.engine.model.chat ? await practiceLessons(practised, { engine: core.engine, workspace, adapter: serving?.version ?? null, now: clock.now() }) : [];
     const samples = storeLessons(journal, lessons, sentence);
