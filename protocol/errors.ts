@@ -24,6 +24,8 @@ const CATALOGUE = {
   modelCorrupt: [-32051, 'The model file {path} cannot be read: {problem}', 'Download or copy it again.'],
   modelUnsupported: [-32052, 'The model in {path} is not supported: {problem}', 'Use a llama, qwen2 or qwen3 model in fp32, fp16 or bf16.'],
   tokenizerMissing: [-32053, 'There is no usable tokenizer in {path}: {problem}', 'Copy tokenizer.json of the model into its folder.'],
+  downloadFailed: [-32054, '{file} of {repository} could not be downloaded: {problem}', 'Run the command again: it goes on where it stopped.'],
+  downloadCorrupt: [-32057, '{file} of {repository} did not arrive as it was published: {problem}', 'It was thrown away; run the command again, or name another hub with --endpoint.'],
   chatModelMissing: [-32055, '{model} cannot chat', 'Set "hindsight.chat.endpoint" to an OpenAI-compatible server, or load an instruct model with `hindsight serve --model FOLDER`.'],
   endpointFailed: [-32056, 'The chat endpoint {url} {problem}', 'Check "hindsight.chat.endpoint", "hindsight.chat.model" and the key.'],
   adapterMissing: [-32060, 'There is no adapter {adapter}', 'See `hindsight adapters list`.'],

@@ -6,7 +6,9 @@ import { inspectModel } from '../models/inspect.ts';
 import type { ModelFacts } from '../models/inspect.ts';
 import { importModel, listModels, resolveModel } from '../models/models.ts';
 import { hindsightHome } from '../../protocol/address.ts';
+import { getModel } from '../models/get.ts';
 import { makeHome } from '../server/home.ts';
+import { progress } from './progress.ts';
 import { print, table, withJson } from './output.ts';
 import type { JsonOption } from './output.ts';
 
@@ -41,7 +43,28 @@ export function registerModel(program: Command): void {
     const facts = await importModel(folder, flags.name ?? path.basename(path.resolve(folder)), home);
     print(facts, `${facts.name} is in ${facts.dir}. Use it with \`hindsight serve --model ${facts.name}\`.`, flags);
   });
+  withJson(
+    model
+      .command('get')
+      .argument('<repository>', 'OWNER/NAME on the hub')
+      .option('--name <name>', 'name to give it; default: the repository’s')
+      .option('--revision <revision>', 'branch, tag or commit', 'main')
+      .option('--endpoint <url>', 'address of a mirror; default: HF_ENDPOINT, or the Hugging Face hub')
+      .description('downloads a model into HINDSIGHT_HOME/models; goes on where it stopped (HF_TOKEN opens private and gated ones)'),
+  ).action(async (repository: string, flags: JsonOption & { name?: string; revision: string; endpoint?: string }) => {
+    const home = hindsightHome();
+    makeHome(home);
+    const shown = progress(repository);
+    const facts = await getModel(repository, home, {
+      name: flags.name, revision: flags.revision, endpoint: flags.endpoint ?? fromEnvironment('HF_ENDPOINT'), token: fromEnvironment('HF_TOKEN'),
+      onProgress: (done, of, file) => shown.at(done, of, file),
+    }).finally(() => shown.end());
+    print(facts, `${facts.name} is in ${facts.dir}. Use it with \`hindsight serve --model ${facts.name}\`.`, flags);
+  });
 }
+
+/** An empty variable is none. */
+const fromEnvironment = (name: string): string | undefined => process.env[name] || undefined;
 
 function columns({ architecture, parameters, dtype }: ModelFacts): string[] {
   return [architecture, millions(parameters), dtype];

@@ -76,6 +76,21 @@ describe('serve, status, stop', () => {
   });
 });
 
+describe('a model by its name', () => {
+  it('serves what was imported, and says where there is none', async () => {
+    expect(run('model', 'import', resolve(import.meta.dirname, '../../testdata/models/seed'), '--name', 'mine').code).toBe(0);
+    const { child, said } = await serve('--model', 'mine');
+    expect(said).toContain('listens on');
+    let model: unknown = null;
+    for (const deadline = Date.now() + 30_000; model === null && Date.now() < deadline; ) model = json(run('status', '--json', '-', '--workspace', 'file:///p').out)['model'] ?? null;
+    expect(model).toMatchObject({ name: 'mine' });
+    child.kill('SIGKILL');
+    const none = run('serve', '--model', 'nowhere');
+    expect(none.code).toBe(1);
+    expect(none.err).toMatch(/There is no model in nowhere/);
+  });
+});
+
 describe('bad input: one sentence, exit code 1', () => {
   const fails = (result: { code: number | null; err: string }, sentence: RegExp): void => {
     expect(result.code).toBe(1);

@@ -8,7 +8,7 @@ import { HindsightError } from '../../protocol/errors.ts';
 import { loadPerCore, onBattery } from '../learn/machine.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
 import type { LearnSettings, MethodName } from '../learn/settings.ts';
-import { bundledModel } from '../models/bundled.ts';
+import { resolveModel } from '../models/models.ts';
 import { hindsightHome } from '../../protocol/address.ts';
 import { logPath, makeHome } from '../server/home.ts';
 import { serve } from '../server/lifetime.ts';
@@ -39,7 +39,7 @@ const LOG_BYTES = 4 * 1024 * 1024;
 export function registerServe(program: Command): void {
   withJson(program.command('serve'))
     .description('run the daemon of this user; a second one finds the first and ends')
-    .option('--model <folder>', 'model in Hugging Face layout (default: the bundled seed)')
+    .option('--model <model>', 'name of a model here, or a folder in Hugging Face layout (default: the bundled seed)')
     .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8', 'nf4']))
     .addOption(deviceOption())
     .option('--threads <n>', 'threads of the engine', wholeNumber)
@@ -57,7 +57,7 @@ export function registerServe(program: Command): void {
       makeHome(home);
       const options = {
         home,
-        modelDir: flags.model ?? bundledModel(),
+        modelDir: resolveModel(flags.model, home),
         settings: { ...settingsOf(flags), ...(flags.holdBack && { holdBack: true }), ...(flags.practice && { practice: true }) },
         graceSeconds: flags.idle,
         log: openLog(logPath(home)),

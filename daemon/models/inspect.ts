@@ -39,11 +39,7 @@ const header = z.record(z.string(), z.object({ dtype: z.string(), shape: z.array
 export async function inspectModel(dir: string): Promise<ModelFacts> {
   const missing = (problem: string): HindsightError => new HindsightError('modelMissing', { path: dir, problem });
   if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) throw missing('the folder does not exist');
-  if (!existsSync(path.join(dir, 'config.json'))) throw missing('config.json is not there');
-  const config = await readJson(path.join(dir, 'config.json'), configJson);
-  if (!ARCHITECTURES.some((known) => known === config.model_type)) {
-    throw new HindsightError('modelUnsupported', { path: dir, problem: `its architecture is ${config.model_type}` });
-  }
+  const config = await checkConfig(dir);
   const weights = await weightFiles(dir);
   let parameters = 0;
   let bytes = 0;
@@ -66,15 +62,25 @@ export async function inspectModel(dir: string): Promise<ModelFacts> {
   };
 }
 
-const OTHER_FILES = ['config.json', 'generation_config.json', 'model.safetensors.index.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja', 'README.md', 'LICENSE'];
+/** config.json of a folder, of an architecture that the engine has.
+ *  @throws modelMissing, modelCorrupt, modelUnsupported */
+export async function checkConfig(dir: string): Promise<z.output<typeof configJson>> {
+  const file = path.join(dir, 'config.json');
+  if (!existsSync(file)) throw new HindsightError('modelMissing', { path: dir, problem: 'config.json is not there' });
+  const config = await readJson(file, configJson);
+  if (ARCHITECTURES.some((known) => known === config.model_type)) return config;
+  throw new HindsightError('modelUnsupported', { path: dir, problem: `its architecture is ${config.model_type}` });
+}
+
+/** What belongs to a model beside its weights. */
+export const OTHER_FILES = ['config.json', 'generation_config.json', 'model.safetensors.index.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja', 'README.md', 'LICENSE'];
 
 async function weightFiles(dir: string): Promise<string[]> {
   if (existsSync(path.join(dir, 'model.safetensors'))) return ['model.safetensors'];
   const index = path.join(dir, 'model.safetensors.index.json');
   if (!existsSync(index)) throw new HindsightError('modelMissing', { path: dir, problem: 'neither model.safetensors nor model.safetensors.index.json is there' });
-  const files = [...new Set(Object.values((await readJson(index, indexJson)).weight_map))].sort();
+  const files = shardsOf(index, await readFile(index, 'utf8'));
   for (const file of files) {
-    if (path.basename(file) !== file) throw new HindsightError('modelCorrupt', { path: index, problem: `it names ${file}, outside its folder` });
     if (!existsSync(path.join(dir, file))) throw new HindsightError('modelMissing', { path: dir, problem: `${file} is not there` });
   }
   return files;
@@ -104,8 +110,21 @@ async function readHeader(file: string): Promise<z.output<typeof header>> {
   }
 }
 
+/** The weight files that model.safetensors.index.json names, each in the index's own folder.
+ *  @throws modelCorrupt */
+export function shardsOf(index: string, text: string): string[] {
+  const files = [...new Set(Object.values(checked(index, text, indexJson).weight_map))].sort();
+  const outside = files.find((file) => path.basename(file) !== file);
+  if (outside !== undefined) throw new HindsightError('modelCorrupt', { path: index, problem: `it names ${outside}, outside its folder` });
+  return files;
+}
+
 async function readJson<S extends z.ZodType>(file: string, schema: S): Promise<z.output<S>> {
-  const parsed = schema.safeParse(parse(await readFile(file, 'utf8')));
+  return checked(file, await readFile(file, 'utf8'), schema);
+}
+
+function checked<S extends z.ZodType>(file: string, text: string, schema: S): z.output<S> {
+  const parsed = schema.safeParse(parse(text));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new HindsightError('modelCorrupt', { path: file, problem: issue && issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : 'it is not valid JSON' });

@@ -45,14 +45,20 @@ export async function listModels(home: string): Promise<ListedModel[]> {
   );
 }
 
+/** @returns the name, where a model may get it
+ *  @throws badRequest */
+export function freeName(name: string, home: string): string {
+  if (!/^[A-Za-z0-9][\w.-]*$/.test(name)) throw new HindsightError('badRequest', { problem: `${name} is not a name for a model`, remedy: 'Use letters, digits, dots and dashes.' });
+  if (existsSync(path.join(modelsPath(home), name))) throw new HindsightError('badRequest', { problem: `There is a model ${name} already`, remedy: 'Give another name with --name.' });
+  return name;
+}
+
 /** Copies the files of a model into the home, under a temporary name until all are there.
  *  @throws badRequest where the name is taken, and what inspectModel throws */
 export async function importModel(source: string, name: string, home: string): Promise<ModelFacts> {
-  if (!/^[A-Za-z0-9][\w.-]*$/.test(name)) throw new HindsightError('badRequest', { problem: `${name} is not a name for a model`, remedy: 'Use letters, digits, dots and dashes.' });
-  const { files } = await inspectModel(source);
   const root = modelsPath(home);
-  const target = path.join(root, name);
-  if (existsSync(target)) throw new HindsightError('badRequest', { problem: `There is a model ${name} already`, remedy: 'Give another name with --name.' });
+  const target = path.join(root, freeName(name, home));
+  const { files } = await inspectModel(source);
   await mkdir(root, { recursive: true });
   const temporary = await mkdtemp(path.join(root, '.import-'));
   try {
