@@ -1,6 +1,7 @@
 /** JSON Schema and reference page of the whole protocol, from its one definition. */
 import { z } from 'zod';
 import { agentMessages } from './agent.ts';
+import { dataMessages } from './data.ts';
 import { editorMessages } from './editor.ts';
 import { engineMessages } from './engine.ts';
 import { catalogue } from './errors.ts';
@@ -9,7 +10,7 @@ import type { Message } from './message.ts';
 import { remoteMessages } from './remote.ts';
 import { testMessages } from './tests.ts';
 
-export const allMessages: readonly Message[] = [...editorMessages, ...agentMessages, ...testMessages, ...remoteMessages, ...engineMessages];
+export const allMessages: readonly Message[] = [...editorMessages, ...dataMessages, ...agentMessages, ...testMessages, ...remoteMessages, ...engineMessages];
 
 /** One JSON Schema document: `messages[method].params|result`, and the two hellos. */
 export function protocolSchema(): object {

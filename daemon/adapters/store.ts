@@ -135,6 +135,14 @@ export class AdapterStore {
     }
   }
 
+  /** Frees the engine of every version: nothing of them is left on disk. */
+  async unloadAll(): Promise<void> {
+    for (const name of [...this.#loads.keys()]) {
+      this.#loads.delete(name);
+      await this.#engine.adapterDelete({ name });
+    }
+  }
+
   /** Writes the adapter that the engine calls `trainName` as a candidate's folder, complete on disk
    *  when this resolves. The row is the caller's: it belongs into the step's transaction. */
   async writeCandidate(trainName: string, facts: CandidateFacts): Promise<AdapterRecord> {

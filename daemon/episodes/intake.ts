@@ -94,7 +94,7 @@ export class Intake {
   /** @returns the largest number of the session that is on disk
    *  @throws consentMissing; badRequest on a gap */
   publish({ session, workspace, first, signals }: Batch): number {
-    const admits = this.admission.signals(workspace);
+    const admits = this.admission.signals(workspace, session);
     this.#commit(session, (tracker) => {
       const fresh = this.journal.appendSignals(session, first, signals, workspace, admits);
       const closed = fresh.flatMap((signal) => {
@@ -118,6 +118,12 @@ export class Intake {
     if (retractions.length === 0) return;
     this.#live.delete(session);
     this.#watches.forget(this.journal.sessionWorkspace(session));
+  }
+
+  /** Something was taken out of the journal: what is in memory of it is read anew. */
+  reread(): void {
+    this.#live.clear();
+    this.#watches.reread();
   }
 
   /** A document was opened, with its text: ranges that nobody has in view are looked for in it. */

@@ -147,7 +147,7 @@ describe('survival after the provisional verdict', () => {
     accepted();
     publish([change(3, 10, TEXT.length, 'throw new Error("zebra-later");')]);
     pass(100);
-    journal.forget({ uri });
+    journal.forget({ uri }, 0);
     expect(readdirSync(dir).map((name) => readFileSync(join(dir, name), 'latin1')).join('')).not.toMatch(/zebra-later|items\.length/);
   });
 });

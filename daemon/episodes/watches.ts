@@ -72,6 +72,11 @@ export class Watches {
     this.#changed.clear();
   }
 
+  reread(): void {
+    this.#open.clear();
+    this.#changed.clear();
+  }
+
   /** The owner said no: nothing of the workspace is watched on. */
   withdraw(workspace: string): void {
     for (const turn of this.#of(workspace).keys()) this.journal.endWatch(turn);

@@ -3,11 +3,14 @@ import { HindsightError } from '../../protocol/errors.ts';
 import { rows } from './database.ts';
 import type { Database, Value } from './database.ts';
 
-/** Exactly one of them. */
+/** Exactly one of them; a folder's URI ends without a slash. */
 export interface ForgetScope {
   session?: string;
   uri?: string;
+  folder?: string;
   workspace?: string;
+  /** Of all workspaces, what was learned included. */
+  everything?: true;
 }
 
 /** Signals [from, to) of one document in one session, and its turns that were offered from `since` on. */
@@ -22,27 +25,53 @@ export interface Stretch {
 export interface Forgotten {
   signals: number;
   turns: number;
-  /** Adapters that were trained on a forgotten turn, or descend from one that was. */
+  /** Lessons of these turns, trained or waiting. */
+  samples: number;
+  /** Texts of the developer that could have been shown again by memory. */
+  remembered: number;
+  /** Adapters that may have learned from it: the first that was trained on a forgotten turn, and all that were
+   *  made after it, because those descend from it or rehearsed its lessons. */
   adapters: { workspace: string; version: number }[];
 }
 
 export function forget(database: Database, path: string, scope: ForgetScope, transaction: (work: () => Forgotten) => Forgotten): Forgotten {
-  const { signals, turns, value, of } = conditions(database, scope);
+  const chosen = choose(database, scope);
   const forgotten = transaction(() => {
     const run = (sql: string, ...values: Value[]): number => database.prepare(sql).run(...values).changes;
-    const adapters = trainedOn(database, turns, of);
-    // The sessions stay as numbers, so that a window that is still open goes on where it is.
-    run(`update session set forgotten = forgotten + (select count(*) from signal where signal.session = session.id and ${signals})`, value);
+    const count = (sql: string): number => Number(rows(database, sql, chosen.turns)[0]?.['n'] ?? 0);
     const result = {
-      signals: run(`delete from signal where ${signals}`, value),
-      turns: run(`delete from turn where ${turns}`, ...of),
-      adapters,
+      samples: count(`select count(*) as n from sample where ${OF_TURNS('turn')}`),
+      remembered: count(`select count(*) as n from next_state where ${OF_TURNS('turn')} and coalesce(json_extract(record, '$.developerText'), '') <> ''`),
+      adapters: trainedOn(database, chosen.turns),
     };
-    if (scope.workspace !== undefined) run(`update session set workspace = '' where workspace = ?`, value);
-    return result;
+    // The sessions stay as numbers, so that a window that is still open goes on where it is.
+    run(`update session set forgotten = forgotten + (select count(*) from signal where signal.session = session.id and ${chosen.signals})`, ...chosen.of);
+    const signals = run(`delete from signal where ${chosen.signals}`, ...chosen.of);
+    const turns = run(`delete from turn where ${OF_TURNS('id')}`, chosen.turns);
+    if (scope.workspace !== undefined) {
+      run(`update session set workspace = '' where workspace = ?`, scope.workspace);
+      // What was worked out from it: baselines, choices, counts. Its keys end with the workspace.
+      run('delete from state where length(key) > length(?1) and substr(key, -length(?1)) = ?1', scope.workspace);
+    }
+    for (const { workspace, version } of result.adapters) {
+      // One that waits for the gate may not pass it any more.
+      run(`update step set state = 'gated' where state = 'trained' and workspace = ? and candidate = ?`, workspace, version);
+      run(`update adapter set state = 'rejected', reason = ? where state = 'candidate' and workspace = ? and version = ?`, UNJUDGED, workspace, version);
+    }
+    if (scope.everything) forgetLearned(database, run);
+    return { signals, turns, ...result };
   });
   scour(database, path);
   return forgotten;
+}
+
+/** Sessions stay as numbers, consent stays as it was chosen, and no version's number is used again. */
+function forgetLearned(database: Database, run: (sql: string, ...values: Value[]) => number): void {
+  const last = rows(database, 'select workspace, max(version) as version from adapter group by workspace');
+  run(`update session set workspace = ''`);
+  for (const table of ['serving', 'adapter', 'step']) run(`delete from ${table}`);
+  run(`delete from state where key not like 'forgotten%' and key not like 'version/%'`);
+  for (const row of last) run('insert or replace into state (key, value) values (?, ?)', `version/${String(row['workspace'])}`, JSON.stringify(row['version']));
 }
 
 /** Takes back what was stored of a secret while it was being typed. */
@@ -59,27 +88,44 @@ export function retract(database: Database, path: string, { session, uri, from, 
   scour(database, path);
 }
 
-/** What is chosen: signals by `value`, turns by `of`. */
-interface Conditions {
+const UNJUDGED = 'What it was trained on was forgotten before it was judged.';
+
+/** Whether a column holds one of the turns of a JSON list. */
+const OF_TURNS = (column: string): string => `${column} in (select value from json_each(?1))`;
+
+interface Chosen {
+  /** A condition on signals, with the values it needs. */
   signals: string;
+  of: Value[];
+  /** JSON list of ids. */
   turns: string;
-  value: string;
-  of: string[];
 }
 
-function conditions(database: Database, { session, uri, workspace }: ForgetScope): Conditions {
-  if (session !== undefined) return { signals: 'signal.session = ?1', turns: 'turn.session = ?1', value: session, of: [session] };
-  if (uri !== undefined) {
-    const turns = `(turn.uri = ?1 or json_extract(turn.record, '$.action.task') in (select value from json_each(?2)))`;
-    return { signals: 'signal.uri = ?1', turns, value: uri, of: [uri, JSON.stringify(tasksAbout(database, uri))] };
-  }
-  if (workspace !== undefined) {
-    return { signals: 'signal.session in (select id from session where workspace = ?1)', turns: 'turn.workspace = ?1', value: workspace, of: [workspace] };
-  }
-  throw new HindsightError('badRequest', { problem: 'Nothing was named to be forgotten', remedy: 'Name a session, a file or a workspace.' });
+/** @throws badRequest unless exactly one thing is named */
+function choose(database: Database, scope: ForgetScope): Chosen {
+  const named = Object.values(scope).filter((one) => one !== undefined);
+  if (named.length !== 1) throw new HindsightError('badRequest', { problem: named.length === 0 ? 'Nothing was named to be forgotten' : 'Exactly one thing can be forgotten at once', remedy: 'Name a session, a file, a folder, a workspace, or everything.' });
+  const { session, uri, folder, workspace } = scope;
+  const turns = (condition: string, ...values: Value[]): string => JSON.stringify(rows(database, `select id from turn where ${condition}`, ...values).map(({ id }) => id));
+  if (session !== undefined) return { signals: 'signal.session = ?1', of: [session], turns: turns('session = ?1', session) };
+  if (workspace !== undefined) return { signals: 'signal.session in (select id from session where workspace = ?1)', of: [workspace], turns: turns('workspace = ?1', workspace) };
+  if (uri !== undefined) return { signals: 'signal.uri = ?1', of: [uri], turns: JSON.stringify(turnsAbout(database, uri, (other) => other === uri)) };
+  if (folder !== undefined) return { signals: `(signal.uri > ?1 || '/' and signal.uri < ?1 || '0')`, of: [folder], turns: JSON.stringify(turnsAbout(database, folder, (other) => other.startsWith(`${folder}/`))) };
+  return { signals: 'true', of: [], turns: turns('true') };
 }
 
-/** Tasks of the agent in which a file is named: what they read of it is in the prompts of all their turns. */
+/** Turns of a file or folder; those with text of it in their prompt; and tasks of the agent in which it is named:
+ *  what they read of it is in the prompts of all their turns. */
+function turnsAbout(database: Database, named: string, covers: (uri: string) => boolean): string[] {
+  const about = new Set(tasksAbout(database, named));
+  const found = rows(database, `select id, workspace, uri, json_extract(record, '$.beside') as beside, json_extract(record, '$.action.task') as task from turn`);
+  return found.flatMap(({ id, workspace, uri, beside, task }) => {
+    const others = typeof beside === 'string' ? (JSON.parse(beside) as string[]) : [];
+    const inIt = covers(String(uri)) || about.has(String(task)) || others.some((path) => covers(`${String(workspace)}/${path.split('/').map(encodeURIComponent).join('/')}`));
+    return inIt ? [String(id)] : [];
+  });
+}
+
 function tasksAbout(database: Database, uri: string): string[] {
   const found = rows(
     database,
@@ -95,20 +141,19 @@ function tasksAbout(database: Database, uri: string): string[] {
   return [...new Set(about.map(({ task }) => String(task)))];
 }
 
-function trainedOn(database: Database, turns: string, of: string[]): Forgotten['adapters'] {
+function trainedOn(database: Database, turns: string): Forgotten['adapters'] {
   const found = rows(
     database,
-    `with recursive tainted(workspace, version) as (
-       select step.workspace, step.candidate from turn
-         join sample on sample.turn = turn.id and sample.state = 'consumed'
+    `with first(workspace, version) as (
+       select step.workspace, min(step.candidate) from sample
          join step on step.id = sample.step and step.candidate is not null
-         where ${turns}
-       union
-       select adapter.workspace, adapter.version from adapter
-         join tainted on adapter.workspace = tainted.workspace and adapter.parent = tainted.version
+         where sample.state = 'consumed' and ${OF_TURNS('sample.turn')}
+         group by step.workspace
      )
-     select workspace, version from tainted order by workspace, version`,
-    ...of,
+     select adapter.workspace as workspace, adapter.version as version from adapter
+       join first on adapter.workspace = first.workspace and adapter.version >= first.version
+       order by 1, 2`,
+    turns,
   );
   return found.map((row) => ({ workspace: String(row['workspace']), version: Number(row['version']) }));
 }

@@ -166,7 +166,7 @@ describe('forget (conformance 25)', () => {
   const MARK = 'zanzibar-0x5eCr3t';
   const files = (): string => readdirSync(dir).map((name) => readFileSync(join(dir, name), 'latin1')).join('');
 
-  for (const scope of [{ session: 's' }, { uri: 'file:///p/a.ts' }, { workspace: WORKSPACE }]) {
+  for (const scope of [{ session: 's' }, { uri: 'file:///p/a.ts' }, { folder: WORKSPACE }, { workspace: WORKSPACE }]) {
     it(`leaves no trace of the text in the files: ${Object.keys(scope).join()}`, () => {
       journal.appendSignals('s', 0, Array.from({ length: 40 }, (_, i) => changed(`${MARK}${i}`.repeat(50))), WORKSPACE);
       journal.appendSignals('other', 0, [changed('kept', 'file:///q/b.ts')], 'file:///q');
@@ -184,9 +184,9 @@ describe('forget (conformance 25)', () => {
       journal.insertAdapter({ ...adapter, version: 2, parent: 1 });
       expect(files()).toContain(MARK);
 
-      const forgotten = journal.forget(scope);
+      const forgotten = journal.forget(scope, 0);
       expect(files()).not.toContain(MARK);
-      expect(forgotten).toEqual({ signals: 40, turns: 2, adapters: [{ workspace: WORKSPACE, version: 1 }, { workspace: WORKSPACE, version: 2 }] });
+      expect(forgotten).toEqual({ signals: 40, turns: 2, samples: 1, remembered: 1, adapters: [{ workspace: WORKSPACE, version: 1 }, { workspace: WORKSPACE, version: 2 }] });
       expect(journal.verify()).toEqual([]);
       expect(journal.signals('other')).toHaveLength(1);
       // A window that is still open goes on with its numbering.

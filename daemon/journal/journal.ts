@@ -11,10 +11,13 @@ import type { Signal } from '../../protocol/signals.ts';
 import type { Watch } from '../capture/watching.ts';
 import { openDatabase } from './database.ts';
 import type { Database, Row, Value } from './database.ts';
+import { rememberWish, wishes } from '../privacy/forgotten.ts';
 import { forget, retract } from './forget.ts';
 import type { ForgetScope, Forgotten, Stretch } from './forget.ts';
 import type { AdapterRecord, Hint, LateEvidence, NextState, Sample, SampleState, Step, Turn, Verdict } from './records.ts';
 import { adapterOf, assignments, sampleOf, stepOf } from './rows.ts';
+import { allRecords, latestRecords } from './preview.ts';
+import type { StoredRecord } from './preview.ts';
 import { journalStats, pipeCounts, pipeStages } from './stats.ts';
 import type { JournalStats, PipeCounts, PipeStage } from './stats.ts';
 import { verify } from './verify.ts';
@@ -435,7 +438,8 @@ export class Journal {
 
   /** 1, 2, 3 …; a version is never used twice, rejected ones included. */
   nextVersion(workspace: string): number {
-    return Number(this.#one('select max(version) as last from adapter where workspace = ?', workspace)?.['last'] ?? 0) + 1;
+    const forgotten = this.get(`version/${workspace}`);
+    return Math.max(Number(this.#one('select max(version) as last from adapter where workspace = ?', workspace)?.['last'] ?? 0), typeof forgotten === 'number' ? forgotten : 0) + 1;
   }
 
   // ── small state, counts, care ──────────────────────────────────────────────────────────────
@@ -463,9 +467,32 @@ export class Journal {
     return journalStats(this.database, workspace);
   }
 
-  /** Takes a session, a file or a workspace out of the journal and its files for good. */
-  forget(scope: ForgetScope): Forgotten {
-    return forget(this.database, this.path, scope, (work) => this.transaction(work));
+  /** The newest records of a workspace as they stand, newest first. */
+  latestRecords(workspace: string, limit: number): StoredRecord[] {
+    return latestRecords(this.database, workspace, limit);
+  }
+
+  /** All records of a workspace as they stand. */
+  allRecords(workspace: string): Generator<StoredRecord> {
+    return allRecords(this.database, workspace);
+  }
+
+  /** Workspaces of which anything is recorded. */
+  workspaces(): string[] {
+    return this.#all(`select workspace from session where workspace <> '' union select workspace from turn order by 1`).map((row) => String(row['workspace']));
+  }
+
+  /** Takes a session, a file, a folder, a workspace or everything out of the journal and its files for good.
+   *  What windows still hold of it from before `at` will not be taken. */
+  forget(scope: ForgetScope, at: number): Forgotten {
+    return forget(this.database, this.path, scope, (work) =>
+      this.transaction(() => {
+        const workspaces = this.workspaces();
+        const forgotten = work();
+        for (const [workspace, place] of wishes(scope, workspaces)) rememberWish(this, workspace, place, at);
+        return forgotten;
+      }),
+    );
   }
 
   /** Takes a stretch of a document's signals and turns out of the journal and its files. */

@@ -83,6 +83,9 @@ export interface Turn {
   /** Up to 8 lines before the cursor with the partial line, and 4 after: the hint snippet's frame. */
   before: string;
   after: string;
+  /** Other files of the workspace, by their paths in it, whose text may be in the prompt or the response:
+   *  who forgets one of them forgets this turn. */
+  beside?: string[];
   /** Of every turn but completions. Their uri is '' where no one file is meant, and version, offset,
    *  before and after say nothing. A turn of an outside endpoint has no token ids, and never trains. */
   action?: AgentAction;

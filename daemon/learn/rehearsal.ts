@@ -32,6 +32,10 @@ export class LessonCache {
     return this.#sequences.get(sample) ?? null;
   }
 
+  clear(): void {
+    this.#sequences.clear();
+  }
+
   /** Keeps the terms on the developer's text alone. */
   add(sample: number, { ids, temperature, splice, ce }: TrainSequence): void {
     if (splice === undefined && ce === undefined) return;

@@ -67,6 +67,8 @@ export class Trainer {
   #closed = false;
   /** Explicit requests in progress; they go on while training is paused. */
   #drains = 0;
+  /** Somebody waits for the step in progress to be taken back. */
+  #interruptions = 0;
   #wake: (() => void)[] = [];
   readonly #forgetEngine: () => void;
 
@@ -148,6 +150,25 @@ export class Trainer {
   /** Takes up what waits for it, e.g. workspaces that were another trainer's until now. */
   goOn(): void {
     if (!this.#closed) this.#resumeAll();
+  }
+
+  /** Takes back the step in progress, does `work` while nothing trains, and goes on. An explicit wish to train
+   *  that is under way ends with `cancelled`. */
+  async whileIdle<T>(work: () => T | Promise<T>): Promise<T> {
+    this.#interruptions++;
+    this.#wakeAll();
+    try {
+      return await this.#enqueue(async () => work());
+    } finally {
+      this.#interruptions--;
+      if (!this.#closed) this.#resumeAll();
+    }
+  }
+
+  /** Lessons are made anew from the journal; of these workspaces nothing that was trained is gone on with. */
+  startOver(workspaces: readonly string[]): void {
+    this.#lessons.clear();
+    for (const workspace of workspaces) this.#trainable.spoiled(workspace);
   }
 
   /** The work that was begun has ended. */
@@ -242,7 +263,7 @@ export class Trainer {
     const { clock, waits } = this.#parts;
     const since = clock.now();
     let running = training;
-    while (this.#drains === 0 && !this.#closed) {
+    while (this.#drains === 0 && !this.#closed && this.#interruptions === 0) {
       if (this.#paused) {
         await new Promise<void>((resolve) => this.#wake.push(resolve));
         continue;
@@ -254,7 +275,7 @@ export class Trainer {
       await this.#recheck();
     }
     this.#waiting = null;
-    if (this.#closed) throw new HindsightError('cancelled');
+    if (this.#closed || this.#interruptions > 0) throw new HindsightError('cancelled');
   }
 
   /** Some time, or an explicit wish. */

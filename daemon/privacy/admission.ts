@@ -43,14 +43,14 @@ export class Admission {
   }
 
   /** Which signals of a workspace may be stored. @throws consentMissing where none may */
-  signals(workspace: string): (signal: Signal) => boolean {
+  signals(workspace: string, session: string): (signal: Signal) => boolean {
     this.require(workspace);
     const { classes } = this.journal.consent(workspace);
     const wishes = wishesOf(this.journal, workspace);
     return (signal) => {
       if (!isCovered(signal.kind, classes)) return false;
       const uri = 'uri' in signal ? signal.uri : null;
-      if (isForgotten(wishes, uri, signal.at)) return false;
+      if (isForgotten(wishes, session, uri, signal.at)) return false;
       return uri === null || !this.ignores(workspace, uri);
     };
   }

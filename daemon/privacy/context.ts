@@ -24,6 +24,11 @@ export class ContextScrubber {
     return found.length === 0 ? place : { ...place, text: text.slice(0, from) + mask(near, found) + text.slice(offset + BEHIND) };
   }
 
+  /** Forgets the files that it has seen. */
+  clear(): void {
+    this.#files.clear();
+  }
+
   async files<F extends { uri: string; text: string }>(files: readonly F[]): Promise<F[]> {
     const kept = new Map<string, { text: string; scrubbed: string }>();
     for (const { uri, text } of files) {

@@ -171,7 +171,7 @@ describe('a task with tools', () => {
     await endpoint?.close();
     endpoint = undefined;
     await chat(() => ({ text: 'Hello.' }), 'hi');
-    daemon.journal.forget({ uri: pathToFileURL(join(folder, 'sum.js')).href });
+    daemon.journal.forget({ uri: pathToFileURL(join(folder, 'sum.js')).href }, 0);
     expect(turns().map(({ turn }) => turn.action?.request)).toEqual(['hi']);
     for (const name of readdirSync(home).filter((each) => each.startsWith('journal'))) expect(readFileSync(join(home, name)).includes('export const sum')).toBe(false);
   });

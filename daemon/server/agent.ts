@@ -189,6 +189,11 @@ export class AgentService {
     return {};
   }
 
+  /** The words of conversations are kept to know a retry; nothing of them is left. */
+  forgetWords(): void {
+    this.#lastPrompts.clear();
+  }
+
   press(terminal: string, keys: string): void {
     this.#terminals.press(terminal, keys);
   }

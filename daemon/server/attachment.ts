@@ -62,6 +62,11 @@ export class Attachment {
     return at !== null && at.train === 'remote' ? at.core : null;
   }
 
+  /** Whatever is attached, whoever it serves. */
+  get attached(): Core | null {
+    return this.#attached?.core ?? null;
+  }
+
   status(workspace: string): RemoteStatus | null {
     const at = this.#of(workspace);
     return at === null ? null : statusOf(at);

@@ -7,6 +7,7 @@ import { createConnection, TextDocuments, InlineCompletionTriggerKind } from 'vs
 import type { CancellationToken, InitializeError, InitializeResult, InlineCompletionItem, InlineCompletionParams, ProtocolConnection, ResponseError } from 'vscode-languageserver';
 import type { MessageConnection } from 'vscode-jsonrpc';
 import { TextDocument } from 'vscode-languageserver-textdocument';
+import * as data from '../../protocol/data.ts';
 import * as editor from '../../protocol/editor.ts';
 import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import { agree, editorHello, MAX_MESSAGE_BYTES, PROTOCOL } from '../../protocol/handshake.ts';
@@ -16,6 +17,7 @@ import { testsRead, testsRun } from '../../protocol/tests.ts';
 import { signalPublish } from '../../protocol/signals.ts';
 import { abortSignal, call, handle, notify, on, responseError } from '../../protocol/transport.ts';
 import type { Link } from '../../protocol/transport.ts';
+import { exportRecords } from '../privacy/export.ts';
 import { SignalScrubber } from '../privacy/signals.ts';
 import { VERSION } from '../version.ts';
 import * as remote from '../../protocol/remote.ts';
@@ -148,6 +150,10 @@ function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
   handle(link, editor.adapterList, ({ workspace }) => daemon.adapters(workspace));
   handle(link, editor.adapterRollback, async ({ workspace, to }) => ({ serving: await daemon.rollback(workspace, to) }));
   handle(link, editor.learningShow, ({ workspace }) => ({ markdown: daemon.learningPage(workspace) }));
+  handle(link, data.dataPreview, ({ workspace, limit }) => ({ records: daemon.journal.latestRecords(workspace, limit) }));
+  handle(link, data.dataWouldStore, (params) => daemon.data.wouldStore(params));
+  handle(link, data.dataForget, ({ scope }) => daemon.data.forget(scope));
+  handle(link, data.dataExport, ({ workspace, path }) => exportRecords(daemon.journal, workspace, path));
   handle(link, remote.engineProbe, ({ pairing }, signal) => daemon.attachment.probe(pairing, signal));
   handle(link, remote.engineAttach, (order) => daemon.attachment.attach(order));
   handle(link, remote.engineDetach, async () => ({ detached: await daemon.attachment.detach() }));

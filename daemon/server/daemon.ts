@@ -39,6 +39,7 @@ import { AgentService } from './agent.ts';
 import { Attachment } from './attachment.ts';
 import { ContextScrubber } from '../privacy/context.ts';
 import type { Retraction } from '../privacy/signals.ts';
+import { DataService } from './data.ts';
 import { startCore } from './core.ts';
 import type { Core, EngineChoice } from './core.ts';
 import { journalPath, makeHome } from './home.ts';
@@ -130,6 +131,9 @@ export class Daemon {
   /** Failed tasks, tried again. */
   readonly practice: PracticeService;
 
+  /** What is recorded, in its owner's hand. */
+  readonly data: DataService;
+
   private constructor(
     readonly journal: Journal,
     private readonly options: DaemonOptions,
@@ -186,6 +190,14 @@ export class Daemon {
       learned: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
       stopping: this.#stopping.signal,
       log: (line) => options.log?.(line),
+    });
+    this.data = new DataService({
+      journal,
+      intake: this.#intake,
+      clock,
+      home: options.home,
+      cores: async () => [await this.#core.catch(() => null), this.attachment.attached].filter((core) => core !== null),
+      dropMemory: () => this.#dropMemory(),
     });
     // A failure is in the status; whoever waits for the core gets it, too.
     this.#core.catch(() => undefined);
@@ -531,6 +543,15 @@ export class Daemon {
 
   #showsStepping(workspace: string): boolean {
     return this.#sent.get(workspace)?.includes('"learning"') ?? false;
+  }
+
+  #dropMemory(): void {
+    this.#memory.forgetAll();
+    this.#recalls.clear();
+    this.#scrubber.clear();
+    this.agent.forgetWords();
+    this.#remarks.clear();
+    this.#touchAll();
   }
 
   #remark(workspace: string, sentence: string): void {

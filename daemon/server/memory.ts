@@ -34,6 +34,10 @@ export class WorkspaceMemory {
     this.#indexes.delete(workspace);
   }
 
+  forgetAll(): void {
+    this.#indexes.clear();
+  }
+
   /** Best first. The query leaves the cursor's own line out, so that a prompt's beginning stays the
    *  same from key to key. */
   search(workspace: string, prefix: string, suffix: string): Snippet[] {

@@ -93,6 +93,7 @@ export async function complete(request: CompletionRequest, deps: CompletionDeps)
       fingerprint: engine.model.fingerprint,
       before: prefix.split('\n').slice(-LINES_BEFORE).join('\n'),
       after: suffix.split('\n').slice(0, LINES_AFTER + 1).join('\n'),
+      ...besideOf(request, prompt.beside),
     };
   } catch (thrown) {
     if (toHindsightError(thrown).errorName === 'cancelled') return null;
@@ -124,11 +125,19 @@ async function chosen(answer: Answer, request: CompletionRequest, healed: string
 }
 
 /** The prompt that a request has; the replay also asks it for lines that nobody requested. */
-export function promptOf({ path, text, offset, openFiles, memory }: Pick<CompletionRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory'>, deps: CompletionDeps): Promise<Prompt> {
+export async function promptOf({ path, text, offset, openFiles, memory }: Pick<CompletionRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory'>, deps: CompletionDeps): Promise<Prompt & { beside: string[] }> {
   const { engine, promptMode = 'prefix', budget = DEFAULT_BUDGET } = deps;
   const prefix = text.slice(0, offset);
   const snippets = [...memory, ...contextSnippets(prefix, openFiles)];
-  return buildPrompt(engine, { path, prefix, suffix: text.slice(offset) }, snippets, promptMode, budget);
+  const prompt = await buildPrompt(engine, { path, prefix, suffix: text.slice(offset) }, snippets, promptMode, budget);
+  return { ...prompt, beside: snippets.map((snippet) => snippet.path) };
+}
+
+/** Which other files a turn has text of. */
+function besideOf({ path, recall }: CompletionRequest, snippets: readonly string[]): Pick<Turn, 'beside'> {
+  const others = new Set([...snippets, ...(recall?.recalled ? [recall.recalled.path] : [])]);
+  others.delete(path);
+  return others.size === 0 ? {} : { beside: [...others] };
 }
 
 /** Tokens that end a piece of a file rather than stand in one. */

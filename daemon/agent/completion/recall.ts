@@ -17,6 +17,8 @@ export interface Recalled {
   agreement: number;
   /** It stands in the file that is written. */
   own: boolean;
+  /** Where it stands. */
+  path: string;
 }
 
 interface Source {
@@ -67,11 +69,11 @@ export class RecallIndex {
     const key = before.slice(-KEY);
     if (key.length < KEY || key.trim() === '') return null;
     const places: Place[] = [];
-    collect(before.slice(0, -1), before, key, true, places);
+    collect(before.slice(0, -1), before, key, { own: true, path }, places);
     // The rest of the cursor's line is not what should be written at the cursor.
     const next = suffix.indexOf('\n');
-    if (next >= 0) collect(plainLines(suffix.slice(next + 1, OWN_REACH)), before, key, true, places);
-    for (const [other, { plain }] of [...this.#sources].reverse()) if (other !== path) collect(plain, before, key, false, places);
+    if (next >= 0) collect(plainLines(suffix.slice(next + 1, OWN_REACH)), before, key, { own: true, path }, places);
+    for (const [other, { plain }] of [...this.#sources].reverse()) if (other !== path) collect(plain, before, key, { own: false, path: other }, places);
     return bestOf(places);
   }
 }
@@ -80,10 +82,11 @@ interface Place {
   text: string;
   match: number;
   own: boolean;
+  path: string;
 }
 
 /** Places of a text at which `before`'s end stands, nearest to the text's end first. */
-function collect(text: string, before: string, key: string, own: boolean, places: Place[]): void {
+function collect(text: string, before: string, key: string, source: Pick<Place, 'own' | 'path'>, places: Place[]): void {
   let at = text.lastIndexOf(key);
   for (let seen = 0; at >= 0 && seen < MAX_PLACES; seen++) {
     const end = at + key.length;
@@ -91,7 +94,7 @@ function collect(text: string, before: string, key: string, own: boolean, places
     if (line !== '') {
       let match = key.length;
       while (match < MAX_MATCH && match < end && match < before.length && text[end - match - 1] === before[before.length - match - 1]) match++;
-      places.push({ text: line, match, own });
+      places.push({ text: line, match, ...source });
     }
     at = at === 0 ? -1 : text.lastIndexOf(key, at - 1);
   }
@@ -101,9 +104,9 @@ function bestOf(places: readonly Place[]): Recalled | null {
   let best: Place | null = null;
   for (const place of places) if (best === null || place.match > best.match) best = place;
   if (best === null) return null;
-  const { match, text, own } = best;
+  const { match, text, own, path } = best;
   const peers = places.filter((place) => place.match > match - KEY);
-  return { text, match, own, agreement: peers.filter((place) => place.text === text).length / peers.length };
+  return { text, match, own, path, agreement: peers.filter((place) => place.text === text).length / peers.length };
 }
 
 function lineFrom(text: string, at: number): string {
