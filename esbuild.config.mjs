@@ -16,12 +16,14 @@ const programs = {
   engine: { in: 'daemon/engine/main.ts' },
   hindsight: { in: 'daemon/main.ts', banner: { js: '#!/usr/bin/env node' } },
   extension: { in: 'extension/extension.ts' },
+  /** Of the learning view's webview. */
+  learningPage: { in: 'extension/learning/page/page.ts', browser: true },
 };
 
 async function bundle(name) {
-  const { in: entry, banner } = programs[name];
+  const { in: entry, banner, browser } = programs[name];
   const outfile = path.join(root, 'dist', `${name}.js`);
-  const { outputFiles } = await build({ ...common, entryPoints: [entry], outfile, ...(banner ? { banner } : {}) });
+  const { outputFiles } = await build({ ...common, entryPoints: [entry], outfile, ...(banner ? { banner } : {}), ...(browser ? { platform: 'browser', format: 'iife', target: 'es2022' } : {}) });
   mkdirSync(path.dirname(outfile), { recursive: true });
   for (const file of outputFiles) {
     if (existsSync(file.path) && Buffer.compare(readFileSync(file.path), file.contents) === 0) continue;

@@ -1,5 +1,6 @@
 // Activation, and nothing else.
 import * as vscode from 'vscode';
+import { speak } from './translate.ts';
 import { COMMANDS } from './views/commandIds.ts';
 import { HindsightWindow } from './window.ts';
 
@@ -7,6 +8,7 @@ let open: HindsightWindow | undefined;
 
 /** Architecture invariant: in a workspace that is not trusted nothing is started, read or recorded. */
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  speak(vscode.l10n.t);
   const log = vscode.window.createOutputChannel('Hindsight', { log: true });
   context.subscriptions.push(log, vscode.commands.registerCommand(COMMANDS.showLog, () => log.show()));
   if (vscode.workspace.isTrusted) return openWindow(context, log);

@@ -1,5 +1,5 @@
 // The manifest and the code declare the same, and what the store and the trust rules need is declared.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { IGNORED_BY_DEFAULT } from '../protocol/ignored.ts';
@@ -14,6 +14,7 @@ interface Manifest {
   readonly activationEvents: string[];
   readonly contributes: {
     readonly commands: { readonly command: string; readonly title: string; readonly category: string; readonly enablement?: string }[];
+    readonly walkthroughs: { readonly steps: { readonly media: { readonly image: string } }[] }[];
     readonly configuration: { readonly properties: Record<string, Setting> };
   };
   readonly capabilities: { readonly untrustedWorkspaces: { readonly supported: unknown; readonly restrictedConfigurations: string[] }; readonly virtualWorkspaces: { readonly supported: unknown } };
@@ -51,6 +52,13 @@ describe('manifest', () => {
 
   it('ignores the same files as a daemon that no window has told', () => {
     expect(manifest.contributes.configuration.properties['hindsight.privacy.ignoredFiles']?.default).toEqual(IGNORED_BY_DEFAULT);
+  });
+
+  it('has the pictures of its walkthrough, and ships them', () => {
+    const shipped = readFileSync(path.join(folder, '../.vscodeignore'), 'utf8').split('\n');
+    const pictures = manifest.contributes.walkthroughs.flatMap(({ steps }) => steps.map(({ media }) => media.image));
+    expect(pictures).toHaveLength(4);
+    for (const picture of pictures) expect([picture, existsSync(path.join(folder, '..', picture)), shipped.includes(`!${picture}`)]).toEqual([picture, true, true]);
   });
 
   it('uses no proposed API and delays no start', () => {

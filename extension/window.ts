@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentChoice } from '../protocol/editor.ts';
+import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentChoice, type Status } from '../protocol/editor.ts';
 import { toHindsightError } from '../protocol/errors.ts';
 import { signalPublish } from '../protocol/signals.ts';
 import { testsRead } from '../protocol/tests.ts';
@@ -14,6 +14,7 @@ import { DaemonConnection, type Greeting } from './connection/connection.ts';
 import { isCovered } from '../protocol/consent.ts';
 import { IgnoredFiles } from '../protocol/ignored.ts';
 import { Consent, UNCHOSEN } from './consent/consent.ts';
+import { OwnData } from './consent/ownData.ts';
 import { askForConsent, pickClasses } from './consent/question.ts';
 import { holdBack, ignoredFiles, windowSettings } from './settings.ts';
 import { recordBranches } from './signals/branches.ts';
@@ -57,7 +58,7 @@ export class HindsightWindow {
     this.#recorder = this.#makeRecorder();
     this.#connection = this.#makeConnection();
     this.#consent = this.#makeConsent();
-    this.#learning = new LearningView(this.#connection, this.#workspace);
+    this.#learning = new LearningView({ connection: this.#connection, workspace: this.#workspace, extension: context.extensionUri, log: (line) => log.info(line) });
     this.#remote = new RemoteEngines({ workspace: this.#workspace, connection: this.#connection, secrets: context.secrets, log: (line) => log.info(line), refreshStatus: () => this.#refreshStatus() });
     this.#agent = new AgentWindow({
       context,
@@ -95,6 +96,7 @@ export class HindsightWindow {
         connection: this.#connection,
         consent: this.#consent,
         learning: this.#learning,
+        ownData: new OwnData({ connection: this.#connection, folder: this.folder, pages: this.#learning.pages, session: () => this.#recorder.session }),
         statusBar: this.#statusBar,
         remote: this.#remote,
         refreshStatus: () => this.#refreshStatus(),
@@ -138,6 +140,7 @@ export class HindsightWindow {
     this.#confirmed = false;
     this.#recorder.disconnected();
     this.#statusBar.setOffline(this.#connection.failure);
+    this.#learning.setStatus(undefined);
   }
 
   readonly #publish: Publish = async (session, first, signals) => {
@@ -157,13 +160,18 @@ export class HindsightWindow {
   }
 
   async #refreshStatus(): Promise<void> {
-    this.#statusBar.setStatus(await this.#connection.request(statusGet, { workspace: this.#workspace }));
+    this.#showStatus(await this.#connection.request(statusGet, { workspace: this.#workspace }));
+  }
+
+  #showStatus(status: Status): void {
+    this.#statusBar.setStatus(status);
+    this.#learning.setStatus(status);
   }
 
   #listen(link: Link): void {
     this.#agent.listen(link);
     on(link, statusChanged, ({ workspace, status }) => {
-      if (workspace === this.#workspace) this.#statusBar.setStatus(status);
+      if (workspace === this.#workspace) this.#showStatus(status);
     });
     on(link, adapterPublished, ({ workspace, version, reason }) => {
       if (workspace !== this.#workspace) return;

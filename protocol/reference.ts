@@ -6,11 +6,12 @@ import { editorMessages } from './editor.ts';
 import { engineMessages } from './engine.ts';
 import { catalogue } from './errors.ts';
 import { daemonHello, editorHello, PROTOCOL } from './handshake.ts';
+import { learningMessages } from './learning.ts';
 import type { Message } from './message.ts';
 import { remoteMessages } from './remote.ts';
 import { testMessages } from './tests.ts';
 
-export const allMessages: readonly Message[] = [...editorMessages, ...dataMessages, ...agentMessages, ...testMessages, ...remoteMessages, ...engineMessages];
+export const allMessages: readonly Message[] = [...editorMessages, ...dataMessages, ...learningMessages, ...agentMessages, ...testMessages, ...remoteMessages, ...engineMessages];
 
 /** One JSON Schema document: `messages[method].params|result`, and the two hellos. */
 export function protocolSchema(): object {

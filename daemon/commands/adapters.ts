@@ -1,11 +1,12 @@
 /** `hindsight adapters …`: what was learned, version by version. The journal and the folders are read
  *  directly; what changes the version under the agent goes through the daemon. */
-import { cpSync, existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { adapterRollback } from '../../protocol/editor.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import { call } from '../../protocol/transport.ts';
+import { exportVersion } from '../adapters/export.ts';
 import { explainVersion } from '../gate/explain.ts';
 import { Journal } from '../journal/journal.ts';
 import type { AdapterRecord } from '../journal/records.ts';
@@ -18,8 +19,6 @@ import type { JsonOption } from './output.ts';
 interface AdapterFlags extends JsonOption {
   workspace?: string;
 }
-
-const EXPORTED = ['adapter_config.json', 'adapter_model.safetensors', 'receipt.json'];
 
 export function registerAdapters(program: Command): void {
   const adapters = program.command('adapters').description('what was learned, version by version');
@@ -57,12 +56,7 @@ async function activate(to: number | null | undefined, flags: AdapterFlags): Pro
 
 function exportAdapter(version: string, folder: string, flags: AdapterFlags): void {
   const record = find(workspaceUri(flags.workspace), version);
-  if (existsSync(folder)) throw new HindsightError('badRequest', { problem: `${folder} exists already`, remedy: 'Name a folder that does not.' });
-  for (const name of EXPORTED) {
-    const from = join(record.dir, name);
-    if (existsSync(from)) cpSync(from, join(folder, name));
-    else if (name !== 'receipt.json') throw new HindsightError('adapterCorrupt', { adapter: `version ${version}`, problem: `${name} is missing` });
-  }
+  exportVersion(record, folder);
   print({ version: record.version, folder, base: record.fingerprint }, `Version ${record.version} is in ${folder}.`, flags);
 }
 

@@ -71,7 +71,7 @@ function golden({ goldenChange, kl, entropyRatio }: GateFacts): string {
 }
 
 function exposure({ exposure: measured }: GateFacts): string[] {
-  return measured === undefined ? [] : [`After ${measured.openings} openings that stand before secrets, it says one that the base does not ${measured.raised === 0 ? 'nowhere' : `${measured.raised} times`}.`];
+  return measured === undefined ? [] : [`After ${measured.openings} openings that stand before secrets, it says ${measured.raised === 0 ? 'none' : measured.raised} that the base does not.`];
 }
 
 function signed(value: number | null): string {

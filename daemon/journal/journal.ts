@@ -7,11 +7,13 @@ import { SIGNAL_CLASSES, USUAL_CLASSES } from '../../protocol/consent.ts';
 import type { SignalClass } from '../../protocol/consent.ts';
 import type { ConsentChoice, ConsentState } from '../../protocol/editor.ts';
 import { HindsightError } from '../../protocol/errors.ts';
+import type { VersionCurve } from '../../protocol/learning.ts';
 import type { Signal } from '../../protocol/signals.ts';
 import type { Watch } from '../capture/watching.ts';
 import { openDatabase } from './database.ts';
 import type { Database, Row, Value } from './database.ts';
 import { rememberWish, wishes } from '../privacy/forgotten.ts';
+import { versionCurves } from './curve.ts';
 import { forget, retract } from './forget.ts';
 import type { ForgetScope, Forgotten, Stretch } from './forget.ts';
 import type { AdapterRecord, Hint, LateEvidence, NextState, Sample, SampleState, Step, Turn, Verdict } from './records.ts';
@@ -465,6 +467,11 @@ export class Journal {
 
   stats(workspace?: string): JournalStats {
     return journalStats(this.database, workspace);
+  }
+
+  /** How the suggestions of each version fared. */
+  versionCurves(workspace: string): VersionCurve[] {
+    return versionCurves(this.database, workspace);
   }
 
   /** The newest records of a workspace as they stand, newest first. */

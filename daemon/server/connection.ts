@@ -12,6 +12,7 @@ import * as editor from '../../protocol/editor.ts';
 import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import { agree, editorHello, MAX_MESSAGE_BYTES, PROTOCOL } from '../../protocol/handshake.ts';
 import type { DaemonHello, EditorHello } from '../../protocol/handshake.ts';
+import * as learning from '../../protocol/learning.ts';
 import type { NotificationMessage } from '../../protocol/message.ts';
 import { testsRead, testsRun } from '../../protocol/tests.ts';
 import { signalPublish } from '../../protocol/signals.ts';
@@ -150,6 +151,9 @@ function bindMessages(daemon: Daemon, link: Link, greeted: () => Window): void {
   handle(link, editor.adapterList, ({ workspace }) => daemon.adapters(workspace));
   handle(link, editor.adapterRollback, async ({ workspace, to }) => ({ serving: await daemon.rollback(workspace, to) }));
   handle(link, editor.learningShow, ({ workspace }) => ({ markdown: daemon.learningPage(workspace) }));
+  handle(link, learning.learningView, ({ workspace, lessons }) => daemon.learning.view(workspace, lessons));
+  handle(link, learning.adapterCompare, (order) => daemon.learning.compare(order));
+  handle(link, learning.adapterExport, ({ workspace, version, folder }) => ({ files: daemon.learning.export(workspace, version, folder) }));
   handle(link, data.dataPreview, ({ workspace, limit }) => ({ records: daemon.journal.latestRecords(workspace, limit) }));
   handle(link, data.dataWouldStore, (params) => daemon.data.wouldStore(params));
   handle(link, data.dataForget, ({ scope }) => daemon.data.forget(scope));

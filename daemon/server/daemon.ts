@@ -40,6 +40,7 @@ import { Attachment } from './attachment.ts';
 import { ContextScrubber } from '../privacy/context.ts';
 import type { Retraction } from '../privacy/signals.ts';
 import { DataService } from './data.ts';
+import { LearningService } from './learning.ts';
 import { startCore } from './core.ts';
 import type { Core, EngineChoice } from './core.ts';
 import { journalPath, makeHome } from './home.ts';
@@ -134,6 +135,8 @@ export class Daemon {
   /** What is recorded, in its owner's hand. */
   readonly data: DataService;
 
+  readonly learning: LearningService;
+
   private constructor(
     readonly journal: Journal,
     private readonly options: DaemonOptions,
@@ -198,6 +201,11 @@ export class Daemon {
       home: options.home,
       cores: async () => [await this.#core.catch(() => null), this.attachment.attached].filter((core) => core !== null),
       dropMemory: () => this.#dropMemory(),
+    });
+    this.learning = new LearningService({
+      journal,
+      core: () => this.#core,
+      surroundings: (workspace, place) => this.#surroundings({ workspace, openFiles: () => this.#openFilesOf(workspace) }, place),
     });
     // A failure is in the status; whoever waits for the core gets it, too.
     this.#core.catch(() => undefined);
@@ -356,11 +364,15 @@ export class Daemon {
   }
 
   /** What a prompt is made of: without the secrets in it, because a prompt is stored and learned from. */
-  async #surroundings({ workspace, openFiles }: Window, place: { uri: string; text: string; offset: number }): Promise<Surroundings> {
+  async #surroundings({ workspace, openFiles }: Pick<Window, 'workspace' | 'openFiles'>, place: { uri: string; text: string; offset: number }): Promise<Surroundings> {
     const { uri, text, offset } = await this.#scrubber.document(place);
     const others = await this.#scrubber.files(openFiles().filter((file) => file.uri !== uri && !this.#intake.admission.ignores(workspace, file.uri)));
     const memory = METHODS[this.settings.method].memory ? this.#memory.search(workspace, text.slice(0, offset), text.slice(offset)) : [];
     return { path: pathIn(workspace, uri), text, offset, openFiles: others.map((file) => ({ path: pathIn(workspace, file.uri), text: file.text })), memory };
+  }
+
+  #openFilesOf(workspace: string): ReturnType<Window['openFiles']> {
+    return [...this.#windows].find((one) => one.workspace === workspace)?.openFiles() ?? [];
   }
 
   /** What stands at a like place of the workspace, as far as the daemon has seen it. */

@@ -1,7 +1,9 @@
 /** What was learned, for a person: state, versions with their reasons, the latest lessons. Markdown. */
 import type { Status } from '../../protocol/editor.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { AdapterRecord, Turn } from '../journal/records.ts';
+import type { AdapterRecord } from '../journal/records.ts';
+import type { Lesson } from '../../protocol/learning.ts';
+import { latestLessons } from './lessons.ts';
 
 const LESSONS = 12;
 
@@ -29,20 +31,19 @@ function versions(adapters: AdapterRecord[]): string {
 }
 
 function lessons(journal: Journal, workspace: string): string {
-  const told = journal.turnsOf({ workspace, role: 'main', open: false, limit: 8 * LESSONS }).flatMap((turn) => lesson(journal, turn));
-  return told.length === 0 ? 'None yet.' : told.slice(0, LESSONS).join('\n\n');
+  const told = latestLessons(journal, workspace, LESSONS).map(lesson);
+  return told.length === 0 ? 'None yet.' : told.join('\n\n');
 }
 
-function lesson(journal: Journal, turn: Turn): string[] {
-  const verdict = journal.verdicts(turn.id).at(-1);
-  const hint = journal.hints(turn.id)[0];
-  if (verdict === undefined && hint === undefined) return [];
-  const evidence = verdict?.evidence.join(' ') ?? 'No verdict.';
-  const score = verdict === undefined ? '' : ` (${verdict.score >= 0 ? '+' : ''}${verdict.score.toFixed(2)})`;
-  const heldOut = turn.split === 'holdout' ? ' Held out: it judges new versions and is never learned from.' : '';
+function lesson({ uri, offered, held, written, score, evidence, state }: Lesson): string {
+  const why = evidence.length === 0 ? 'No verdict.' : evidence.join(' ');
+  const signed = score === null ? '' : ` (${score >= 0 ? '+' : ''}${score.toFixed(2)})`;
+  const heldOut = state === 'heldOut' ? ' Held out: it judges new versions and is never learned from.' : '';
   return [
-    [`- \`${decodeURIComponent(turn.uri.split('/').at(-1) ?? turn.uri)}\`: ${evidence}${score}${heldOut}`, turn.held === undefined ? fenced('offered', turn.shownText) : fenced('held back', turn.held), ...(hint ? [fenced('written', hint.text)] : [])].join('\n'),
-  ];
+    `- \`${decodeURIComponent(uri.split('/').at(-1) ?? uri)}\`: ${why}${signed}${heldOut}`,
+    fenced(held ? 'held back' : 'offered', offered),
+    ...(written === null ? [] : [fenced('written', written)]),
+  ].join('\n');
 }
 
 /** A fence longer than any in the text. */

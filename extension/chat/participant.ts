@@ -9,7 +9,6 @@ import type { DaemonConnection } from '../connection/connection.ts';
 import type { Reviews } from '../review/reviews.ts';
 import { chatSettings } from '../settings.ts';
 import { COMMANDS } from '../views/commandIds.ts';
-import { count } from '../views/statusText.ts';
 import type { Confirmations } from './confirm.ts';
 import { diagnostics, invokeTool, lentTools } from './editorTools.ts';
 import type { ChatPiece, OpenRequests } from './requests.ts';
@@ -146,7 +145,7 @@ function offerReview({ reviews }: ChatPlace, stream: vscode.ChatResponseStream, 
   const hunks = reviews.files().reduce((sum, uri) => sum + ofThese(uri), 0);
   if (hunks === 0) return;
   // No text after the reply: the editor folds away all but the last of it, and the reply would be in the fold.
-  stream.button({ title: vscode.l10n.t('Review {0}', count(hunks, 'change')), command: COMMANDS.nextHunk });
+  stream.button({ title: hunks === 1 ? vscode.l10n.t('Review 1 change') : vscode.l10n.t('Review {0} changes', hunks), command: COMMANDS.nextHunk });
   stream.button({ title: vscode.l10n.t('Keep all'), command: COMMANDS.keepAll, arguments: [turns] });
   stream.button({ title: vscode.l10n.t('Revert all'), command: COMMANDS.revertAll, arguments: [turns] });
 }

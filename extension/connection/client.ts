@@ -12,6 +12,7 @@ import {
 } from 'vscode-languageclient/node';
 import { streamEnds } from '../../protocol/links.ts';
 import { daemonHello, PROTOCOL, type DaemonHello, type EditorHello } from '../../protocol/handshake.ts';
+import { t } from '../translate.ts';
 
 const INITIALIZE_DEADLINE_MS = 30_000;
 
@@ -66,7 +67,7 @@ export async function startClient(socket: Socket, order: ClientOrder): Promise<L
       initializationFailedHandler: () => false,
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
-        closed: () => ({ action: CloseAction.DoNotRestart, handled: true, message: 'the connection to the daemon has ended' }),
+        closed: () => ({ action: CloseAction.DoNotRestart, handled: true, message: t('the connection to the daemon has ended') }),
       },
       middleware: order.middleware,
     },
@@ -75,7 +76,7 @@ export async function startClient(socket: Socket, order: ClientOrder): Promise<L
   // Not `client.stop()`: `shutdown` and `exit` would be meant for the daemon, which is not this window's to end.
   const stop = (): void => socket.destroySoon();
   try {
-    await within(INITIALIZE_DEADLINE_MS, Promise.race([client.start(), ended.then(() => Promise.reject(new Error('the daemon ended the connection at its start')))]));
+    await within(INITIALIZE_DEADLINE_MS, Promise.race([client.start(), ended.then(() => Promise.reject(new Error(t('the daemon ended the connection at its start'))))]));
     const answer: unknown = client.initializeResult?.capabilities.experimental;
     const hello = daemonHello.parse(typeof answer === 'object' && answer !== null && 'hindsight' in answer ? answer.hindsight : undefined);
     return { client, hello, session: greeting.session, ended, stop };
@@ -88,7 +89,7 @@ export async function startClient(socket: Socket, order: ClientOrder): Promise<L
 async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`the daemon did not answer within ${milliseconds / 1000} s`)), milliseconds);
+    timer = setTimeout(() => reject(new Error(t('the daemon did not answer within {0} s', milliseconds / 1000))), milliseconds);
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -4,6 +4,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import path from 'node:path';
 import { socketPath } from '../../protocol/address.ts';
+import { t } from '../translate.ts';
 
 export interface DaemonProgram {
   /** `dist/hindsight.js`. */
@@ -34,8 +35,8 @@ export async function openDaemon(home: string, program: DaemonProgram, signal: A
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   const ended = started.endedWith();
-  const how = ended === undefined ? `does not listen after ${START_DEADLINE_MS / 1000} s` : `ended at once (${ended})`;
-  throw new Error(`The Hindsight daemon ${how}. See ${program.startLog}, or run \`hindsight doctor\`.`);
+  const how = ended === undefined ? t('The Hindsight daemon does not listen after {0} s.', START_DEADLINE_MS / 1000) : t('The Hindsight daemon ended at once ({0}).', ended);
+  throw new Error(`${how} ${t('See {0}, or run `hindsight doctor`.', program.startLog)}`);
 }
 
 async function endedForGood(socket: string): Promise<boolean> {
@@ -73,7 +74,7 @@ function startDaemon(home: string, program: DaemonProgram): { endedWith(): strin
     });
     let ended: string | undefined;
     child.once('exit', (code, signal) => {
-      ended = code === null ? `signal ${signal}` : `exit code ${code}`;
+      ended = code === null ? t('signal {0}', signal ?? '') : t('exit code {0}', code);
     });
     child.once('error', (error) => {
       ended = error.message;

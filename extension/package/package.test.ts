@@ -14,6 +14,9 @@ const root = path.resolve(import.meta.dirname, '../..');
 const program = path.join(root, 'extension/package/main.mjs');
 const onLinux = process.platform === 'linux';
 
+/** The pictures of the walkthrough. */
+const WALKTHROUGH = ['consent', 'ghost-text', 'review', 'learning'].map((name) => `docs/images/${name}.png`);
+
 let staged: Staged;
 beforeAll(() => {
   staged = JSON.parse(execFileSync(process.execPath, [program, '--check'], { encoding: 'utf8' })) as Staged;
@@ -26,10 +29,10 @@ describe('the package', () => {
   });
 
   it('has what runs, and nothing of the repository beside it', () => {
-    for (const file of ['dist/extension.js', 'dist/hindsight.js', 'dist/engine.js', 'dist/hindsight_cpu.node', 'testdata/models/seed/model.safetensors', 'testdata/classifier/polarity.onnx', 'LICENSE', 'README.md', 'ThirdPartyNotices.txt', 'extension/media/icon.png']) {
+    for (const file of ['dist/extension.js', 'dist/hindsight.js', 'dist/engine.js', 'dist/hindsight_cpu.node', 'testdata/models/seed/model.safetensors', 'testdata/classifier/polarity.onnx', 'LICENSE', 'README.md', 'ThirdPartyNotices.txt', 'extension/media/icon.png', 'dist/learningPage.js', 'package.nls.json', 'package.nls.de.json', 'extension/l10n/bundle.l10n.de.json', ...WALKTHROUGH]) {
       expect(staged.files).toContain(file);
     }
-    expect(staged.files.filter((file) => /\.(ts|map|cpp|md\.orig)$|\.test\.|^(daemon|native|protocol|docs|\.ci)\//.test(file))).toEqual([]);
+    expect(staged.files.filter((file) => !WALKTHROUGH.includes(file) && /\.(ts|map|cpp|md\.orig)$|\.test\.|^(daemon|native|protocol|docs|\.ci)\//.test(file))).toEqual([]);
   });
 
   it.runIf(onLinux)('has the native packages of its own platform only', () => {

@@ -7,7 +7,7 @@ import { notices } from './notices.mjs';
 /** Fields of the manifest that only a build of the repository needs. */
 const BUILD_FIELDS = ['scripts', 'devDependencies', 'dependencies', 'overrides', 'allowScripts', 'private'];
 
-const OWN = ['LICENSE', 'CHANGELOG.md', '.vscodeignore', 'extension/media/icon.png', 'dist/extension.js', 'dist/hindsight.js', 'dist/engine.js', 'dist/hindsight_cpu.node', 'testdata/models/seed', 'testdata/classifier/polarity.onnx'];
+const OWN = ['LICENSE', 'CHANGELOG.md', '.vscodeignore', 'extension/media/icon.png', 'extension/l10n', 'docs/images/consent.png', 'docs/images/ghost-text.png', 'docs/images/review.png', 'docs/images/learning.png', 'dist/extension.js', 'dist/learningPage.js', 'dist/hindsight.js', 'dist/engine.js', 'dist/hindsight_cpu.node', 'testdata/models/seed', 'testdata/classifier/polarity.onnx'];
 
 /** The packages that stay out of the bundles, each with what it needs at run time.
  *  @param {{libsql: string, pty: string, onnx: string | null}} target */
@@ -33,7 +33,7 @@ export function stage(root, target, folder, pictures) {
   const missing = [];
   const take = (from, to) => (existsSync(from) ? place(from, to) : missing.push(path.relative(root, from)));
   for (const name of OWN) take(path.join(root, name), path.join(folder, name));
-  for (const name of readdirSync(root).filter((each) => each === 'l10n' || each.startsWith('package.nls'))) take(path.join(root, name), path.join(folder, name));
+  for (const name of readdirSync(root).filter((each) => each.startsWith('package.nls'))) take(path.join(root, name), path.join(folder, name));
   // Beside the bundles that require them: the packager takes no node_modules at the root without a tree of packages that npm finds whole.
   const packages = nativePackages(target);
   for (const [name, files] of Object.entries(packages)) {

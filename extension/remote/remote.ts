@@ -5,10 +5,10 @@ import { toHindsightError } from '../../protocol/errors.ts';
 import { parsePairing } from '../../protocol/pairing.ts';
 import { engineAttach, engineDetach, engineProbe } from '../../protocol/remote.ts';
 import type { DaemonConnection } from '../connection/connection.ts';
+import { t } from '../translate.ts';
 
 /** A large model may have to be opened there first. */
 const ATTACH_SECONDS = 660;
-const AGREE = 'Send and attach';
 
 export interface RemotePlace {
   readonly workspace: string;
@@ -30,13 +30,13 @@ export class RemoteEngines {
     const { connection, workspace, secrets, refreshStatus } = this.place;
     const pairing = await askForLine();
     if (pairing === undefined) return;
-    const found = await working('Looking at the engine', () => connection.request(engineProbe, { pairing }));
-    const model = await chooseModel(found.models, `${found.device} at ${found.address}, ${Math.round(found.latencyMs)} ms away`);
-    if (model === undefined || !(await isConfirmed(found.address, `${model} on ${found.device}`))) return;
-    await working(`Attaching ${found.address}`, () => connection.request(engineAttach, { pairing, workspace, model }, { deadline: ATTACH_SECONDS }));
+    const found = await working(t('Hindsight is looking at the engine'), () => connection.request(engineProbe, { pairing }));
+    const model = await chooseModel(found.models, t('{0} at {1}, {2} ms away', found.device, found.address, Math.round(found.latencyMs)));
+    if (model === undefined || !(await isConfirmed(found.address, t('{0} on {1}', model, found.device)))) return;
+    await working(t('Hindsight is attaching {0}', found.address), () => connection.request(engineAttach, { pairing, workspace, model }, { deadline: ATTACH_SECONDS }));
     await secrets.store(this.#key(), JSON.stringify({ pairing, model } satisfies Kept));
     await refreshStatus();
-    void vscode.window.showInformationMessage(`Hindsight serves and trains this workspace on ${found.device} at ${found.address}.`);
+    void vscode.window.showInformationMessage(t('Hindsight serves and trains this workspace on {0} at {1}.', found.device, found.address));
   }
 
   async detach(): Promise<void> {
@@ -45,7 +45,7 @@ export class RemoteEngines {
     await secrets.delete(this.#key());
     const { detached } = await connection.request(engineDetach, {});
     await refreshStatus();
-    void vscode.window.showInformationMessage(detached ? 'Hindsight is local again.' : 'No engine was attached.');
+    void vscode.window.showInformationMessage(detached ? t('Hindsight is local again.') : t('No engine was attached.'));
   }
 
   /** A new connection, maybe to a new daemon: it attaches what was attached, without a word. */
@@ -67,8 +67,8 @@ export class RemoteEngines {
 
 function askForLine(): Thenable<string | undefined> {
   return vscode.window.showInputBox({
-    title: 'Attach Remote GPU',
-    prompt: 'Paste the line that `hindsight engine --listen` printed on the GPU machine.',
+    title: t('Attach Remote GPU'),
+    prompt: t('Paste the line that `hindsight engine --listen` printed on the GPU machine.'),
     placeHolder: 'hindsight://host:port#token=…&cert=sha256:…',
     password: true,
     ignoreFocusOut: true,
@@ -85,32 +85,32 @@ function askForLine(): Thenable<string | undefined> {
 }
 
 async function chooseModel(models: readonly string[], where: string): Promise<string | undefined> {
-  const picked = await vscode.window.showQuickPick(models.map((label) => ({ label, description: where })), { title: 'Attach Remote GPU', placeHolder: 'Which of its models?', ignoreFocusOut: true });
+  const picked = await vscode.window.showQuickPick(models.map((label) => ({ label, description: where })), { title: t('Attach Remote GPU'), placeHolder: t('Which of its models?'), ignoreFocusOut: true });
   return picked?.label;
 }
 
 /** Enter alone does not agree: the way out stands first. Below the two choices, a row each, so that nothing of
  *  it is cut off, stands what is sent and what is not; choosing one of those rows chooses nothing. */
 async function isConfirmed(address: string, what: string): Promise<boolean> {
-  const cancel = { label: '$(close) Cancel', description: 'nothing is sent' };
-  const agree = { label: `$(check) ${AGREE}` };
+  const cancel = { label: t('$(close) Cancel'), description: t('nothing is sent') };
+  const agree = { label: t('$(check) Send and attach') };
   const rows: vscode.QuickPickItem[] = [
     cancel,
     agree,
-    { label: 'sent, encrypted', kind: vscode.QuickPickItemKind.Separator },
-    { label: '$(cloud-upload) Token ids of prompts, completions and lessons', detail: 'Whoever runs the engine can turn them back into text.' },
-    { label: '$(cloud-upload) The adapters that are learned from them' },
-    { label: 'never sent', kind: vscode.QuickPickItemKind.Separator },
-    { label: '$(lock) Files, paths, the journal, other workspaces' },
-    { label: '$(lock) Secrets', description: 'removed before a prompt is made, as always' },
+    { label: t('sent, encrypted'), kind: vscode.QuickPickItemKind.Separator },
+    { label: t('$(cloud-upload) Token ids of prompts, completions and lessons'), detail: t('Whoever runs the engine can turn them back into text.') },
+    { label: t('$(cloud-upload) The adapters that are learned from them') },
+    { label: t('never sent'), kind: vscode.QuickPickItemKind.Separator },
+    { label: t('$(lock) Files, paths, the journal, other workspaces') },
+    { label: t('$(lock) Secrets'), description: t('removed before a prompt is made, as always') },
   ];
   for (;;) {
-    const picked = await vscode.window.showQuickPick(rows, { title: `Send token ids of this workspace to ${address}?`, placeHolder: `${what} would serve and train it, until you detach it.`, ignoreFocusOut: true });
+    const picked = await vscode.window.showQuickPick(rows, { title: t('Send token ids of this workspace to {0}?', address), placeHolder: t('{0} would serve and train it, until you detach it.', what), ignoreFocusOut: true });
     if (picked === agree) return true;
     if (picked === cancel || picked === undefined) return false;
   }
 }
 
 function working<T>(title: string, work: () => Promise<T>): Thenable<T> {
-  return vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title: `Hindsight: ${title}` }, work);
+  return vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title }, work);
 }

@@ -3,6 +3,7 @@
 // copied first. Nothing is renamed, cleaned or deleted but files that the request itself made.
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { t } from '../translate.ts';
 
 export interface CheckpointLimits {
   /** A larger file is not copied, and its edit is refused: what cannot be taken back is not done. */
@@ -51,11 +52,11 @@ export class Checkpoints {
    *  @throws when the file is too large, or belongs to git */
   take(id: string, title: string, file: string): Promise<void> {
     return this.#next(async () => {
-      if (file.split(/[\\/]/).some((part) => part.toLowerCase() === '.git')) throw new Error('Files of git are not changed.');
+      if (file.split(/[\\/]/).some((part) => part.toLowerCase() === '.git')) throw new Error(t('Files of git are not changed.'));
       const known = await this.#read(id);
       if (known?.files.some((each) => each.file === file)) return;
       const text = await this.files.read(file);
-      if (text !== null && Buffer.byteLength(text) > this.limits.fileBytes) throw new Error(`${path.basename(file)} is over ${Math.round(this.limits.fileBytes / 1024 / 1024)} MB, too large to be taken back; it is not changed.`);
+      if (text !== null && Buffer.byteLength(text) > this.limits.fileBytes) throw new Error(t('{0} is over {1} MB, too large to be taken back; it is not changed.', path.basename(file), Math.round(this.limits.fileBytes / 1024 / 1024)));
       const copy = text === null ? null : `${known?.files.length ?? 0}.copy`;
       await mkdir(this.#place(id), { recursive: true });
       if (copy !== null) await writeFile(path.join(this.#place(id), copy), text ?? '');
@@ -76,7 +77,7 @@ export class Checkpoints {
   restore(id: string): Promise<string> {
     return this.#next(async () => {
       const checkpoint = await this.#read(id);
-      if (checkpoint === undefined) throw new Error('This checkpoint is no longer there: older ones make room for newer ones.');
+      if (checkpoint === undefined) throw new Error(t('This checkpoint is no longer there: older ones make room for newer ones.'));
       const rescue = `rescue-${this.now()}`;
       await mkdir(this.#place(rescue), { recursive: true });
       const files: CheckpointFile[] = [];
@@ -86,7 +87,7 @@ export class Checkpoints {
         if (copy !== null) await writeFile(path.join(this.#place(rescue), copy), text ?? '');
         files.push({ file, copy });
       }
-      await this.#write({ id: rescue, at: this.now(), title: `Before going back: ${checkpoint.title}`, files });
+      await this.#write({ id: rescue, at: this.now(), title: t('Before going back: {0}', checkpoint.title), files });
       for (const { file, copy } of checkpoint.files) {
         if (copy === null) await this.files.remove(file);
         else await this.files.write(file, await readFile(path.join(this.#place(id), copy), 'utf8'));

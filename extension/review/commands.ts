@@ -1,7 +1,7 @@
 // Keep and Revert: in the gutter's diff, above each hunk, by key, per file and for everything. And the way back to a checkpoint.
 import * as vscode from 'vscode';
 import { COMMANDS } from '../views/commandIds.ts';
-import { count } from '../views/statusText.ts';
+import { t } from '../translate.ts';
 import type { Hunk } from './lines.ts';
 import type { Reviews } from './reviews.ts';
 
@@ -57,11 +57,11 @@ export class HunkLenses implements vscode.CodeLensProvider, vscode.Disposable {
       const removed = hunk.beforeEnd - hunk.beforeStart;
       const added = hunk.afterEnd - hunk.afterStart;
       const each = [
-        lens(`$(check) Keep`, COMMANDS.keepHunk, `Keep this change of Hindsight (+${added} −${removed})`),
-        lens(`$(discard) Revert`, COMMANDS.revertHunk, 'Put back what stood here'),
+        lens(t('$(check) Keep'), COMMANDS.keepHunk, t('Keep this change of Hindsight (+{0} −{1})', added, removed)),
+        lens(t('$(discard) Revert'), COMMANDS.revertHunk, t('Put back what stood here')),
       ];
       if (index > 0 || hunks.length === 1) return each;
-      return [...each, lens(`Keep all ${hunks.length}`, COMMANDS.keepFile, 'Keep every change in this file'), lens('Revert all', COMMANDS.revertFile, 'Put back the whole file')];
+      return [...each, lens(t('Keep all {0}', hunks.length), COMMANDS.keepFile, t('Keep every change in this file')), lens(t('Revert all'), COMMANDS.revertFile, t('Put back the whole file'))];
     });
   }
 
@@ -89,7 +89,7 @@ async function decideHunks(reviews: Reviews, what: 'keep' | 'revert', [uri, seco
   const editor = vscode.window.activeTextEditor;
   if (editor === undefined) return;
   const hunks = reviews.hunksAt(editor.document.uri, editor.selection.start.line, editor.selection.end.line + 1);
-  if (hunks.length === 0) void vscode.window.setStatusBarMessage('There is no change of Hindsight at the cursor.', 3000);
+  if (hunks.length === 0) void vscode.window.setStatusBarMessage(t('There is no change of Hindsight at the cursor.'), 3000);
   await decideThese(reviews, editor.document.uri, what, hunks);
 }
 
@@ -118,21 +118,22 @@ async function goToHunk(reviews: Reviews): Promise<void> {
   const next = here.find((hunk) => hunk.afterStart > (editor?.selection.active.line ?? 0));
   const at = files.findIndex((uri) => uri.toString() === editor?.document.uri.toString());
   const uri = next !== undefined ? editor?.document.uri : files[(at + 1) % Math.max(1, files.length)];
-  if (uri === undefined) return void vscode.window.setStatusBarMessage('There is nothing of Hindsight to review.', 3000);
+  if (uri === undefined) return void vscode.window.setStatusBarMessage(t('There is nothing of Hindsight to review.'), 3000);
   const line = (next ?? reviews.hunks(uri)[0])?.afterStart ?? 0;
   await vscode.window.showTextDocument(uri, { selection: new vscode.Range(line, 0, line, 0) });
 }
 
 async function restoreCheckpoint(reviews: Reviews): Promise<void> {
   const checkpoints = await reviews.checkpoints.list();
-  if (checkpoints.length === 0) return void vscode.window.showInformationMessage('Hindsight has changed no file yet, so there is nothing to go back to.');
+  if (checkpoints.length === 0) return void vscode.window.showInformationMessage(t('Hindsight has changed no file yet, so there is nothing to go back to.'));
   const picked = await vscode.window.showQuickPick(
     checkpoints.map(({ id, at, title, files }) => ({ id, label: title, description: new Date(at).toLocaleString(), detail: files.map(({ file }) => vscode.workspace.asRelativePath(file)).join(', ') })),
-    { title: 'Go back to before…', placeHolder: 'Files are put back as this request found them; what stands there now is kept as a checkpoint' },
+    { title: t('Go back to before…'), placeHolder: t('Files are put back as this request found them; what stands there now is kept as a checkpoint') },
   );
   if (picked === undefined) return;
   await reviews.checkpoints.restore(picked.id);
-  void vscode.window.showInformationMessage(`Back to before "${picked.label}": ${count(checkpoints.find(({ id }) => id === picked.id)?.files.length ?? 0, 'file')} put back.`);
+  const files = checkpoints.find(({ id }) => id === picked.id)?.files.length ?? 0;
+  void vscode.window.showInformationMessage(files === 1 ? t('Back to before "{0}": 1 file put back.', picked.label) : t('Back to before "{0}": {1} files put back.', picked.label, files));
 }
 
 function isHunk(value: unknown): value is Hunk {

@@ -5,6 +5,7 @@ import * as vscode from 'vscode';
 import { editPropose, type Endpoint } from '../../protocol/agent.ts';
 import type { DaemonConnection } from '../connection/connection.ts';
 import type { Reviews } from './reviews.ts';
+import { t } from '../translate.ts';
 
 const DEADLINE_SECONDS = 600;
 /** A person reads no faster. */
@@ -20,10 +21,10 @@ export interface EditPlace {
 
 export async function editSelection(place: EditPlace): Promise<void> {
   const editor = vscode.window.activeTextEditor;
-  if (editor === undefined || editor.document.uri.scheme !== 'file') return void vscode.window.showInformationMessage('Open a file and select what is to be changed.');
-  const instruction = await vscode.window.showInputBox({ title: 'Hindsight: Edit', prompt: describe(editor), placeHolder: 'What should change?' });
+  if (editor === undefined || editor.document.uri.scheme !== 'file') return void vscode.window.showInformationMessage(t('Open a file and select what is to be changed.'));
+  const instruction = await vscode.window.showInputBox({ title: t('Hindsight: Edit'), prompt: describe(editor), placeHolder: t('What should change?') });
   if (instruction === undefined || instruction.trim() === '') return;
-  await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: 'Hindsight is editing', cancellable: true }, (_, token) => propose(place, editor, instruction.trim(), token));
+  await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: t('Hindsight is editing'), cancellable: true }, (_, token) => propose(place, editor, instruction.trim(), token));
 }
 
 async function propose(place: EditPlace, editor: vscode.TextEditor, instruction: string, token: vscode.CancellationToken): Promise<void> {
@@ -80,7 +81,7 @@ class Preview {
 
   async end(text: string): Promise<void> {
     await this.#write(text, 'closed');
-    if (this.editor.document.getText() !== this.#with(this.#ends(text))) throw new Error('The text around the selection was changed while Hindsight wrote. Try again.');
+    if (this.editor.document.getText() !== this.#with(this.#ends(text))) throw new Error(t('The text around the selection was changed while Hindsight wrote. Try again.'));
   }
 
   async takeBack(): Promise<void> {
@@ -122,5 +123,5 @@ function wholeLines({ document, selection }: vscode.TextEditor): vscode.Range {
 function describe(editor: vscode.TextEditor): string {
   const range = wholeLines(editor);
   const lines = range.end.line - range.start.line + (range.end.character > 0 ? 1 : 0);
-  return lines <= 1 ? `Line ${range.start.line + 1}` : `Lines ${range.start.line + 1} to ${range.start.line + lines}`;
+  return lines <= 1 ? t('Line {0}', range.start.line + 1) : t('Lines {0} to {1}', range.start.line + 1, range.start.line + lines);
 }

@@ -1,6 +1,7 @@
 // The base of a file under review as a document, and the source control whose quick diff shows the hunks in the editor's own
 // gutter. It is there only while something is under review.
 import * as vscode from 'vscode';
+import { t } from '../translate.ts';
 
 export const ORIGINAL_SCHEME = 'hindsight-original';
 
@@ -40,8 +41,8 @@ export class Originals implements vscode.TextDocumentContentProvider, vscode.Qui
     if (this.#group === undefined || this.#control === undefined) return;
     this.#group.resourceStates = files.map(({ uri, hunks }) => ({
       resourceUri: uri,
-      command: { command: 'vscode.diff', title: 'Compare', arguments: [originalOf(uri), uri, `${vscode.workspace.asRelativePath(uri)} (Hindsight)`] },
-      decorations: { tooltip: hunks === 1 ? '1 change to review' : `${hunks} changes to review` },
+      command: { command: 'vscode.diff', title: t('Compare'), arguments: [originalOf(uri), uri, `${vscode.workspace.asRelativePath(uri)} (Hindsight)`] },
+      decorations: { tooltip: hunks === 1 ? t('1 change to review') : t('{0} changes to review', hunks) },
     }));
     this.#control.count = files.reduce((sum, each) => sum + each.hunks, 0);
   }
@@ -57,7 +58,7 @@ export class Originals implements vscode.TextDocumentContentProvider, vscode.Qui
     this.#control = vscode.scm.createSourceControl('hindsight', 'Hindsight', this.folder.uri);
     this.#control.inputBox.visible = false;
     this.#control.quickDiffProvider = this;
-    this.#group = this.#control.createResourceGroup('review', 'To Review');
+    this.#group = this.#control.createResourceGroup('review', t('To Review'));
     this.#group.hideWhenEmpty = true;
   }
 

@@ -39,6 +39,7 @@ export const JOURNEYS: readonly Journey[] = [
     launches: [
       { suite: 'journey', timeoutMs: 600_000 },
       { suite: 'restart', timeoutMs: 240_000, before: killDaemon },
+      { suite: 'learning', timeoutMs: 900_000 },
     ],
     cleanUp: endDaemon,
   },

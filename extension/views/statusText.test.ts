@@ -13,10 +13,10 @@ const STATUS: Status = {
 
 describe('status text', () => {
   it('shows the state and the version that serves', () => {
-    expect(statusText(STATUS, 'granted', '').text).toBe('$(sparkle) Hindsight v3');
-    expect(statusText({ ...STATUS, adapter: null }, 'granted', '').text).toBe('$(sparkle) Hindsight');
-    expect(statusText({ ...STATUS, state: 'learning' }, 'granted', '').accessible).toBe('Hindsight v3 learning');
-    expect(statusText({ ...STATUS, state: 'paused' }, 'granted', '').accessible).toBe('Hindsight v3 paused');
+    expect(statusText(STATUS, 'granted', '').text).toBe('$(sparkle) Hindsight v3 · cpu');
+    expect(statusText({ ...STATUS, adapter: null }, 'granted', '').text).toBe('$(sparkle) Hindsight · cpu');
+    expect(statusText({ ...STATUS, state: 'learning' }, 'granted', '').accessible).toBe('Hindsight v3 learning · cpu');
+    expect(statusText({ ...STATUS, state: 'paused' }, 'granted', '').accessible).toBe('Hindsight v3 paused · cpu');
   });
 
   it('shows where a remote engine is, and that this machine serves while it is away', () => {

@@ -1,5 +1,7 @@
 // What the status bar item says. Pure: from the daemon's status and the owner's choice to text.
 import type { ConsentState, Status } from '../../protocol/editor.ts';
+import { stateWord } from '../learning/words.ts';
+import { t } from '../translate.ts';
 
 export interface StatusText {
   readonly text: string;
@@ -23,7 +25,7 @@ const ICONS: Record<Status['state'], string> = {
 export function statusText(status: Status | undefined, consent: ConsentState, failure: string): StatusText {
   const state = status?.state ?? 'offline';
   const version = status === undefined ? '' : versionText(status.adapter);
-  const words = ['Hindsight', version, stateWord(state), remoteWord(status)].filter((word) => word !== '').join(' ');
+  const words = ['Hindsight', version, stateWordShown(state), remoteWord(status)].filter((word) => word !== '').join(' ');
   const attention = status?.warning ?? (state === 'offline' ? failure : '');
   return {
     text: `${ICONS[state]} ${words}`,
@@ -38,8 +40,8 @@ export function versionText(adapter: number | null): string {
   return adapter === null ? '' : `v${adapter}`;
 }
 
-function stateWord(state: Status['state']): string {
-  return state === 'serving' ? '' : state;
+function stateWordShown(state: Status['state']): string {
+  return state === 'serving' ? '' : stateWord(state, t);
 }
 
 /** Names of models can be long, and the bar is shared. */
@@ -48,35 +50,41 @@ const MODEL_CHARS = 24;
 /** What serves, on what, and how far away that is. */
 function remoteWord(status: Status | undefined): string {
   const remote = status?.remote ?? null;
-  if (remote === null) return '';
-  if (remote.link === 'down') return '· remote is away';
+  if (remote === null) return status?.model == null ? '' : `· ${status.model.device}`;
+  if (remote.link === 'down') return t('· remote is away');
   const model = remote.model.length > MODEL_CHARS ? `${remote.model.slice(0, MODEL_CHARS - 1)}…` : remote.model;
-  return `· ${model} on ${remote.device}${remote.latencyMs === null ? '' : `, ${Math.round(remote.latencyMs)} ms`}`;
+  return remote.latencyMs === null ? t('· {0} on {1}', model, remote.device) : t('· {0} on {1}, {2} ms', model, remote.device, Math.round(remote.latencyMs));
 }
 
 function remoteLine(status: Status): string {
   const { remote } = status;
   if (remote === null) return '';
-  if (remote.link === 'down') return `Remote engine ${remote.address} is away (${remote.reason ?? 'no reason known'}): this machine serves meanwhile, and training goes on when it is back`;
-  return `Remote engine ${remote.address}: ${remote.model} on ${remote.device}${remote.latencyMs === null ? '' : `, ${remote.latencyMs.toFixed(1)} ms away`}; serves ${remote.serve}, trains ${remote.train}`;
+  if (remote.link === 'down') return t('Remote engine {0} is away ({1}): this machine serves meanwhile, and training goes on when it is back', remote.address, remote.reason ?? t('no reason known'));
+  const { address, model, device, latencyMs, serve, train } = remote;
+  return latencyMs === null
+    ? t('Remote engine {0}: {1} on {2}; serves {3}, trains {4}', address, model, device, serve, train)
+    : t('Remote engine {0}: {1} on {2}, {3} ms away; serves {4}, trains {5}', address, model, device, latencyMs.toFixed(1), serve, train);
 }
 
 function details(status: Status | undefined): string[] {
   if (status === undefined) return [];
-  const { pipe, model } = status;
+  const { pipe, model, adapter } = status;
   return [
-    model === null ? '' : `Model ${model.name} on ${model.device}${status.adapter === null ? ', nothing learned yet' : `, version ${status.adapter}`}`,
+    model === null ? '' : adapter === null ? t('Model {0} on {1}, nothing learned yet', model.name, model.device) : t('Model {0} on {1}, version {2}', model.name, model.device, adapter),
     remoteLine(status),
-    `${count(pipe.turnsClosed, 'suggestion')} answered, ${count(pipe.samplesReady, 'lesson')} waiting, ${count(pipe.steps, 'training step')}`,
+    [pipe.turnsClosed === 1 ? t('1 suggestion answered') : t('{0} suggestions answered', pipe.turnsClosed), lessonsWaiting(pipe.samplesReady), trainingSteps(pipe.steps)].join(', '),
   ];
 }
 
 function consentLine(consent: ConsentState): string {
   if (consent === 'granted') return '';
-  return consent === 'refused' ? 'Does not learn from this workspace' : 'Does not learn from this workspace until you choose';
+  return consent === 'refused' ? t('Does not learn from this workspace') : t('Does not learn from this workspace until you choose');
 }
 
-/** "1 lesson", "2 lessons". */
-export function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
+export function lessonsWaiting(number: number): string {
+  return number === 1 ? t('1 lesson waiting') : t('{0} lessons waiting', number);
+}
+
+export function trainingSteps(number: number): string {
+  return number === 1 ? t('1 training step') : t('{0} training steps', number);
 }

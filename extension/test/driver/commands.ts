@@ -10,6 +10,8 @@ export type UserAction =
   | { readonly do: 'waitForSelector'; readonly selector: string; readonly timeoutMs: number }
   /** The text of the first element that matches, and its accessible name. */
   | { readonly do: 'read'; readonly selector: string }
+  /** How many elements match now. */
+  | { readonly do: 'count'; readonly selector: string }
   | { readonly do: 'screenshot'; readonly file: string; readonly selector?: string }
   /** Reloads the window: the extension host ends, and the suite starts from its beginning in a new one. */
   | { readonly do: 'reload' };

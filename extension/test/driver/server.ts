@@ -68,6 +68,8 @@ async function perform(page: Page, action: UserAction): Promise<string | undefin
       const label = await element.getAttribute('aria-label', { timeout: ACTION_DEADLINE_MS });
       return `${await element.innerText()}\n${label ?? ''}`;
     }
+    case 'count':
+      return String(await page.locator(action.selector).count());
     case 'screenshot': {
       const target = action.selector === undefined ? page : page.locator(action.selector).first();
       await target.screenshot({ path: action.file, timeout: ACTION_DEADLINE_MS });

@@ -8,6 +8,8 @@ import { eventually, openFile, user, workspaceFolder } from './user.ts';
 
 export const STATUS_ITEM = '.statusbar-item[id="hindsight.hindsight.hindsight.status"]';
 export const STATUS_BAR = '.part.statusbar';
+/** In front of a selector: inside the webview that is shown. */
+export const IN_PAGE = 'iframe.webview.ready >> internal:control=enter-frame >> #active-frame >> internal:control=enter-frame >> ';
 export const GHOST_TEXT = '.ghost-text-decoration, .ghost-text-decoration-preview, .suggest-preview-text';
 
 export const root = process.env[TEST_ENV.root] ?? '';

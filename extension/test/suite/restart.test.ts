@@ -1,8 +1,8 @@
 // The same workspace in a new window, after a daemon killed with -9: nothing is lost, nothing is asked again.
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { cli, noPopupCame, remembered, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
-import { eventually } from './user.ts';
+import { cli, IN_PAGE, noPopupCame, remembered, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
+import { eventually, user } from './user.ts';
 
 suite('after the restart', () => {
   test('the owner’s choice and the version are still there', async () => {
@@ -37,7 +37,7 @@ suite('after the restart', () => {
     await typeUntilGhostText('restarted.ts', 2);
     await eventually('a suggestion of the version', async () => (await cli.turns()).find((each) => each.turn.uri.endsWith('restarted.ts') && each.turn.adapter === version));
     await vscode.commands.executeCommand('hindsight.showLearning');
-    assert.match(vscode.window.activeTextEditor?.document.getText() ?? '', new RegExp(`\\b${version}\\b`));
+    await user.waitFor(`${IN_PAGE}table >> text=/^${version}$/`);
     await vscode.commands.executeCommand('hindsight.rollBack');
     await eventually('the base model serves again', async () => ((await cli.status(workspaceUri())).adapter === null ? true : undefined));
     await eventually('the status bar says so', async () => statusBarShows(/Hindsight(?! v)/, 1000).then(() => true));

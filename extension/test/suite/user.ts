@@ -22,6 +22,7 @@ export const user = {
   clickText: (text: string) => ask({ do: 'clickText', text }),
   waitFor: (selector: string, timeoutMs = 15_000) => ask({ do: 'waitForSelector', selector, timeoutMs }),
   read: (selector: string) => ask({ do: 'read', selector }),
+  count: async (selector: string) => Number(await ask({ do: 'count', selector })),
   screenshot: (file: string, selector?: string) => ask(selector === undefined ? { do: 'screenshot', file } : { do: 'screenshot', file, selector }),
   reloadWindow: () => ask({ do: 'reload' }),
 };
