@@ -6,18 +6,9 @@ import path from 'node:path';
 import { runToEnd } from './commandLine.ts';
 import { restoreProposedApiCheck } from './proposedApi.ts';
 
-/** Each code-server asks for a Node of its own, whatever Node runs this harness. */
-interface Release {
-  readonly codeServer: string;
-  readonly node: string;
-  /** Its folder in the cache. */
-  readonly folder: string;
-}
-/** VS Code 1.139.1, the newest; and 1.106.3, of the engine floor in package.json. */
-const RELEASES: Readonly<Record<string, Release>> = {
-  newest: { codeServer: '4.139.1', node: '24.21.0', folder: 'code-server' },
-  oldest: { codeServer: '4.106.3', node: '22.23.3', folder: 'code-server-oldest' },
-};
+/** code-server 4.139.1 is VS Code 1.139.1 and asks for Node 24, whatever Node runs this harness. */
+const CODE_SERVER = '4.139.1';
+const NODE_24 = '24.21.0';
 /** Raise when the steps below change, so that existing caches are prepared anew. */
 const RECIPE = 1;
 
@@ -36,16 +27,15 @@ export async function prepareEditor(cacheFolder: string, say: (line: string) => 
   }
   const chromium = await prepareChromium(say);
   const nodePackage = `node-linux-${process.arch}`;
-  const release = chosenRelease();
-  const install = path.join(cacheFolder, release.folder);
+  const install = path.join(cacheFolder, 'code-server');
   const nodeFolder = path.join(install, 'node_modules', nodePackage);
   const stampFile = path.join(install, 'prepared.json');
-  const stamp = JSON.stringify({ recipe: RECIPE, codeServer: release.codeServer, node: release.node, arch: process.arch });
+  const stamp = JSON.stringify({ recipe: RECIPE, codeServer: CODE_SERVER, node: NODE_24, arch: process.arch });
   if ((await readIfThere(stampFile)) !== stamp) {
     // The stamp is written last, so a folder without the right one is a broken or an old install.
     await rm(install, { recursive: true, force: true });
     await mkdir(install, { recursive: true });
-    await installEditor(release, install, nodePackage, nodeFolder, say);
+    await installEditor(install, nodePackage, nodeFolder, say);
     await writeFile(stampFile, stamp);
     say('editor prepared');
   }
@@ -56,44 +46,28 @@ export async function prepareEditor(cacheFolder: string, say: (line: string) => 
   };
 }
 
-/** HINDSIGHT_EDITOR=oldest runs the suites in the oldest editor that the manifest allows. */
-function chosenRelease(): Release {
-  const named = process.env['HINDSIGHT_EDITOR'] ?? 'newest';
-  const release = RELEASES[named];
-  if (release === undefined) throw new Error(`HINDSIGHT_EDITOR is ${named}; it may be ${Object.keys(RELEASES).join(' or ')}`);
-  return release;
-}
-
-async function installEditor(release: Release, install: string, nodePackage: string, nodeFolder: string, say: (line: string) => void): Promise<void> {
+async function installEditor(install: string, nodePackage: string, nodeFolder: string, say: (line: string) => void): Promise<void> {
   await writeFile(path.join(install, 'package.json'), JSON.stringify({ name: 'hindsight-editor-under-test', private: true }));
   const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'];
-  say(`installing Node ${release.node}`);
+  say(`installing Node ${NODE_24}`);
   // --no-save, and the next install would prune it: so both are named in the second call.
-  await runToEnd('npm', ['install', `${nodePackage}@${release.node}`, ...quiet], { cwd: install });
+  await runToEnd('npm', ['install', `${nodePackage}@${NODE_24}`, ...quiet], { cwd: install });
   const env = {
     ...process.env,
     PATH: `${path.join(nodeFolder, 'bin')}${path.delimiter}${process.env['PATH'] ?? ''}`,
     // Headers from the package: node-gyp would otherwise download them.
     npm_config_nodedir: nodeFolder,
   };
-  say(`installing code-server ${release.codeServer}`);
-  await runToEnd('npm', ['install', `code-server@${release.codeServer}`, '--ignore-scripts', ...quiet], { cwd: install, env });
+  say(`installing code-server ${CODE_SERVER}`);
+  await runToEnd('npm', ['install', `code-server@${CODE_SERVER}`, '--ignore-scripts', ...quiet], { cwd: install, env });
   const vscode = path.join(install, 'node_modules/code-server/lib/vscode');
   say('installing the editor\'s own packages');
-  await fromRegistry(path.join(vscode, 'package.json'));
   await runToEnd('npm', ['install', '--omit=dev', '--ignore-scripts', ...quiet], { cwd: vscode, env });
   say('compiling the editor\'s native modules');
   await runToEnd('npm', ['rebuild', ...REBUILT, '--loglevel=error'], { cwd: vscode, env });
   say('installing the built-in extensions\' packages');
-  await fromRegistry(path.join(vscode, 'extensions/package.json'));
   await runToEnd('npm', ['install', '--omit=dev', '--ignore-scripts', ...quiet], { cwd: path.join(vscode, 'extensions'), env });
   await restoreProposedApiCheck(path.join(vscode, 'out/vs/workbench/api/node/extensionHostProcess.js'));
-}
-
-/** The oldest editor names its file watcher by a commit on a source host; the release after it is in the registry. */
-async function fromRegistry(manifestFile: string): Promise<void> {
-  const manifest = await readFile(manifestFile, 'utf8');
-  await writeFile(manifestFile, manifest.replace(/"parcel-bundler\/watcher#[0-9a-f]+"/, '"2.5.1"'));
 }
 
 async function prepareChromium(say: (line: string) => void): Promise<string> {
