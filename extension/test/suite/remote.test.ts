@@ -84,7 +84,7 @@ suite('remote engine', () => {
   test('detached, everything is local again', async () => {
     await palette('Detach Remote GPU');
     await eventually('nothing is attached', async () => ((await cli.status(workspaceUri())).remote === null ? true : undefined));
-    await statusBarShows(/Hindsight v\d+$/);
+    await statusBarShows(/Hindsight v\d+ · cpu$/m);
     assert.equal(await suggestion('local.ts', 4), version);
   });
 });
