@@ -120,7 +120,7 @@ describe('bad input: one sentence, exit code 1', () => {
   });
 
   it('a setting that is none, an adapter that is none, nothing to forget', () => {
-    fails(run('serve', '--set', 'lrate=1'), /--set lrate=1 is not a setting with a number\. The settings are seed, rank/);
+    fails(run('serve', '--set', 'lrate=1'), /There is no setting lrate\. Settings are seed, rank/);
     fails(run('adapters', 'show', '7'), /There is no adapter version 7/);
     fails(run('adapters', 'show', 'seven'), /seven is not a version/);
     fails(run('journal', 'forget'), /Exactly one thing can be forgotten at once/);

@@ -6,8 +6,8 @@ import { endpoint } from '../../protocol/agent.ts';
 import type { Endpoint } from '../../protocol/agent.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import { loadPerCore, onBattery } from '../learn/machine.ts';
-import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
-import type { LearnSettings, MethodName } from '../learn/settings.ts';
+import { DEFAULT_SETTINGS, METHODS, settingsOf } from '../learn/settings.ts';
+import type { MethodName } from '../learn/settings.ts';
 import { resolveModel } from '../models/models.ts';
 import { hindsightHome } from '../../protocol/address.ts';
 import { logPath, makeHome } from '../server/home.ts';
@@ -58,7 +58,7 @@ export function registerServe(program: Command): void {
       const options = {
         home,
         modelDir: resolveModel(flags.model, home),
-        settings: { ...settingsOf(flags), ...(flags.holdBack && { holdBack: true }), ...(flags.practice && { practice: true }) },
+        settings: { ...DEFAULT_SETTINGS, ...settingsOf(flags.set), method: flags.method, ...(flags.holdBack && { holdBack: true }), ...(flags.practice && { practice: true }) },
         graceSeconds: flags.idle,
         log: openLog(logPath(home)),
         device: usableDevice(flags.device),
@@ -79,19 +79,6 @@ function judgeOf(url: string, model = 'judge'): Endpoint {
   const parsed = endpoint.safeParse({ url, model, ...(key !== undefined && { key }) });
   if (!parsed.success) throw new HindsightError('badRequest', { problem: `--judge ${url} is no http address`, remedy: 'Give the server\'s base, e.g. http://127.0.0.1:8080/v1.' });
   return parsed.data;
-}
-
-/** @throws badRequest for a name that is none, or a value that is no number */
-export function settingsOf(flags: { method: MethodName; set: readonly string[] }): LearnSettings {
-  const settings: Record<string, unknown> = { ...DEFAULT_SETTINGS, method: flags.method };
-  for (const pair of flags.set) {
-    const [name = '', value = ''] = pair.split('=', 2);
-    if (typeof settings[name] !== 'number' || value.trim() === '' || !Number.isFinite(Number(value))) {
-      throw new HindsightError('badRequest', { problem: `--set ${pair} is not a setting with a number`, remedy: `The settings are ${Object.keys(settings).filter((key) => key !== 'method').join(', ')}.` });
-    }
-    settings[name] = Number(value);
-  }
-  return settings as unknown as LearnSettings;
 }
 
 function wholeNumber(text: string): number {

@@ -2,9 +2,8 @@
 import { dirname, join, resolve } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
-import { DEFAULT_SETTINGS } from '../learn/settings.ts';
+import { DEFAULT_SETTINGS, settingsOf } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
-import { settingsOf } from '../replay/variants.ts';
 import { PERSONAS } from '../simulate/personas.ts';
 import type { PersonaName } from '../simulate/personas.ts';
 import { readProblems } from '../simulate/problems.ts';

@@ -1,4 +1,5 @@
 /** What learning is allowed to do and with which numbers: learning.md's defaults in one place. */
+import { HindsightError } from '../../protocol/errors.ts';
 
 /** What a method learns from; the replay compares them on one stream. */
 export interface Method {
@@ -136,6 +137,31 @@ export const DEFAULT_SETTINGS: LearnSettings = {
   practice: false,
   completionPrior: 0.25,
 };
+
+/** Settings as `key=value`. @throws badRequest */
+export function settingsOf(changes: readonly string[]): Partial<LearnSettings> {
+  return Object.fromEntries(changes.map(settingOf));
+}
+
+function settingOf(change: string): [string, unknown] {
+  const [key = '', text = ''] = change.split('=');
+  const shipped: unknown = (DEFAULT_SETTINGS as unknown as Record<string, unknown>)[key];
+  const refuse = (problem: string, remedy: string): HindsightError => new HindsightError('badRequest', { problem, remedy });
+  if (!Object.hasOwn(DEFAULT_SETTINGS, key) || key === 'method') {
+    throw refuse(`There is no setting ${key}`, `Settings are ${Object.keys(DEFAULT_SETTINGS).filter((name) => name !== 'method').join(', ')}.`);
+  }
+  if (typeof shipped === 'string') {
+    if (key === 'teacher' && !TEACHERS.some((known) => known === text)) throw refuse(`There is no teacher ${text}`, `Choose of ${TEACHERS.join(', ')}.`);
+    return [key, text];
+  }
+  if (typeof shipped === 'boolean') {
+    if (text !== 'true' && text !== 'false') throw refuse(`The setting ${key} is ${text === '' ? 'nothing' : text}`, 'Say true or false.');
+    return [key, text === 'true'];
+  }
+  if (text === 'null' && shipped === null) return [key, null];
+  if (text === '' || !Number.isFinite(Number(text))) throw refuse(`The setting ${key} is ${text === '' ? 'nothing' : text}`, 'It needs a number.');
+  return [key, Number(text)];
+}
 
 /** LoRA's best rate falls with a model's width, and width grows as about the square root of the
  *  parameters. The exponent is a choice, not a fit: 3e-4 at 1 B stays within learning.md's 1e-4 … 5e-4

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_SETTINGS } from '../learn/settings.ts';
-import { changedSettings, settingsOf, trains, variantOf } from './variants.ts';
+import { DEFAULT_SETTINGS, settingsOf } from '../learn/settings.ts';
+import { changedSettings, trains, variantOf } from './variants.ts';
 
 const given = { ...DEFAULT_SETTINGS, lr: 1e-3, seed: 7 };
 

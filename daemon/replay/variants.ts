@@ -4,7 +4,7 @@
  * `combined:lr=1e-3:klBeta=0` is a setting of its own beside the others.
  */
 import { HindsightError } from '../../protocol/errors.ts';
-import { DEFAULT_SETTINGS, METHODS, TEACHERS } from '../learn/settings.ts';
+import { DEFAULT_SETTINGS, METHODS, settingsOf } from '../learn/settings.ts';
 import type { LearnSettings, MethodName } from '../learn/settings.ts';
 
 export interface Variant {
@@ -32,31 +32,6 @@ export function variantOf(label: string, settings: LearnSettings): Variant {
   if (name === SHIPPED) return { label, settings: { ...shipped, ...settingsOf(changes) } };
   if (!Object.hasOwn(METHODS, name)) throw new HindsightError('badRequest', { problem: `There is no method ${name}`, remedy: `Choose of ${Object.keys(METHODS).join(', ')}, ${SHIPPED}.` });
   return { label, settings: { ...(name === BASELINE ? shipped : settings), ...settingsOf(changes), method: name as MethodName } };
-}
-
-/** Settings as `key=value`. @throws badRequest */
-export function settingsOf(changes: readonly string[]): Partial<LearnSettings> {
-  return Object.fromEntries(changes.map(settingOf));
-}
-
-function settingOf(change: string): [string, unknown] {
-  const [key = '', text = ''] = change.split('=');
-  const shipped: unknown = (DEFAULT_SETTINGS as unknown as Record<string, unknown>)[key];
-  const refuse = (problem: string, remedy: string): HindsightError => new HindsightError('badRequest', { problem, remedy });
-  if (!Object.hasOwn(DEFAULT_SETTINGS, key) || key === 'method') {
-    throw refuse(`There is no setting ${key}`, `Settings are ${Object.keys(DEFAULT_SETTINGS).filter((name) => name !== 'method').join(', ')}.`);
-  }
-  if (typeof shipped === 'string') {
-    if (key === 'teacher' && !TEACHERS.some((known) => known === text)) throw refuse(`There is no teacher ${text}`, `Choose of ${TEACHERS.join(', ')}.`);
-    return [key, text];
-  }
-  if (typeof shipped === 'boolean') {
-    if (text !== 'true' && text !== 'false') throw refuse(`The setting ${key} is ${text === '' ? 'nothing' : text}`, 'Say true or false.');
-    return [key, text === 'true'];
-  }
-  if (text === 'null' && shipped === null) return [key, null];
-  if (text === '' || !Number.isFinite(Number(text))) throw refuse(`The setting ${key} is ${text === '' ? 'nothing' : text}`, 'It needs a number.');
-  return [key, Number(text)];
 }
 
 /** What a variant changes of the shipped settings. */
