@@ -22,7 +22,7 @@ export interface Chart {
 
 const WIDTH = 760;
 const HEIGHT = 300;
-const PAD = { left: 78, right: 118, top: 18, bottom: 44 };
+const PAD = { left: 78, right: 146, top: 18, bottom: 44 };
 const LABEL_HEIGHT = 16;
 
 export function lineChart(chart: Chart): string {
