@@ -21,9 +21,8 @@ import type { Turn } from '../journal/records.ts';
 import { turnOf } from '../learn/samples.fixture.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
-import { memoryLink } from '../replay/link.ts';
-import { serveConnection } from '../server/connection.ts';
 import { Daemon } from '../server/daemon.ts';
+import { openWindow } from '../server/window.fixture.ts';
 import { Bench, requireIsolation } from './bench.ts';
 
 /** Where commands cannot be isolated, what is tested is that practice refuses. */
@@ -52,12 +51,7 @@ beforeEach(async () => {
   git('commit', '-qm', 'a sum');
   daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, golden: GOLDEN_TEXTS.slice(0, 4), settings: { ...DEFAULT_SETTINGS, quietSamples: 1, holdoutShare: 0, skillTexts: 1 } });
   await daemon.ready;
-  const { client, server } = memoryLink();
-  serveConnection(daemon, server);
-  client.listen();
-  link = client;
-  await link.sendRequest('initialize', { processId: null, rootUri: workspace, capabilities: {}, initializationOptions: { protocol: { min: 1, max: 1 }, client: { name: 'test', version: '1' }, session: 's', workspace } });
-  await link.sendNotification('initialized', {});
+  link = await openWindow(daemon, workspace);
   await call(link, consentSet, { workspace, state: 'granted', classes: [...USUAL_CLASSES, 'chat'] });
 });
 afterEach(async () => {

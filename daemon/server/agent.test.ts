@@ -20,9 +20,8 @@ import type { EngineClient } from '../engine/client.ts';
 import type { NextState, Turn } from '../journal/records.ts';
 import { plantedSecrets } from '../privacy/planted.fixture.ts';
 import { bundledModel } from '../models/bundled.ts';
-import { memoryLink } from '../replay/link.ts';
-import { serveConnection } from './connection.ts';
 import { Daemon } from './daemon.ts';
+import { openWindow } from './window.fixture.ts';
 
 let engine: EngineClient;
 let home: string;
@@ -59,10 +58,7 @@ afterEach(async () => {
 });
 
 async function connect(): Promise<void> {
-  const { client, server } = memoryLink();
-  serveConnection(daemon, server);
-  client.listen();
-  link = client;
+  link = await openWindow(daemon, workspace);
   [asked, answer, text, tools] = [[], 'once', '', []];
   handle(link, wire.toolConfirm, (params) => {
     asked.push(params);
@@ -79,8 +75,6 @@ async function connect(): Promise<void> {
     if (event.kind === 'text') text += event.text;
     else if (event.state !== 'running') tools.push(`${event.title}: ${event.state}`);
   });
-  await link.sendRequest('initialize', { processId: null, rootUri: workspace, capabilities: {}, initializationOptions: { protocol: { min: 1, max: 1 }, client: { name: 'test', version: '1' }, session: 's', workspace } });
-  await link.sendNotification('initialized', {});
 }
 
 async function consent(...what: ('work' | 'chat')[]): Promise<void> {

@@ -12,10 +12,9 @@ import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
-import { memoryLink } from '../replay/link.ts';
 import { VirtualClock } from '../replay/virtualClock.ts';
-import { serveConnection } from './connection.ts';
 import { Daemon } from './daemon.ts';
+import { openWindow } from './window.fixture.ts';
 
 const MARK = 'quaggaZebra';
 const TEXT = 'export function read(path: string): string {\n  \n}\n';
@@ -41,12 +40,7 @@ beforeEach(async () => {
   sent = 0;
   daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, debounceMs: 0, settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 2 } });
   await daemon.ready;
-  const ends = memoryLink();
-  serveConnection(daemon, ends.server);
-  link = ends.client;
-  link.listen();
-  await link.sendRequest('initialize', { processId: null, rootUri: workspace, capabilities: {}, initializationOptions: { protocol: { min: 1, max: 1 }, client: { name: 'test', version: '1' }, session: 's', workspace } });
-  await link.sendNotification('initialized', {});
+  link = await openWindow(daemon, workspace);
   await call(link, consentSet, { workspace, state: 'granted' });
 });
 afterEach(async () => {

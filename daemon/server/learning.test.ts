@@ -13,10 +13,9 @@ import type { EngineClient } from '../engine/client.ts';
 import { wilson } from '../journal/curve.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
-import { memoryLink } from '../replay/link.ts';
 import { VirtualClock } from '../replay/virtualClock.ts';
-import { serveConnection } from './connection.ts';
 import { Daemon } from './daemon.ts';
+import { openWindow } from './window.fixture.ts';
 
 const TEXT = 'export function read(path: string): string {\n  \n}\n';
 const CURSOR = TEXT.indexOf('  \n}') + 2;
@@ -35,12 +34,7 @@ beforeAll(async () => {
   workspace = pathToFileURL(join(root, 'p')).href;
   daemon = await Daemon.start({ home: join(root, 'home'), modelDir: bundledModel(), engine, clock, debounceMs: 0, settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 2 } });
   await daemon.ready;
-  const ends = memoryLink();
-  serveConnection(daemon, ends.server);
-  link = ends.client;
-  link.listen();
-  await link.sendRequest('initialize', { processId: null, rootUri: workspace, capabilities: {}, initializationOptions: { protocol: { min: 1, max: 1 }, client: { name: 'test', version: '1' }, session: 's', workspace } });
-  await link.sendNotification('initialized', {});
+  link = await openWindow(daemon, workspace);
   await call(link, consentSet, { workspace, state: 'granted' });
 });
 afterAll(async () => {

@@ -10,10 +10,9 @@ import { startEngine } from '../engine/client.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { plantedSecrets } from '../privacy/planted.fixture.ts';
-import { memoryLink } from '../replay/link.ts';
 import { VirtualClock } from '../replay/virtualClock.ts';
-import { serveConnection } from './connection.ts';
 import { Daemon } from './daemon.ts';
+import { openWindow } from './window.fixture.ts';
 
 const WORKSPACE = 'file:///p';
 const TEXT = 'export function read(path: string): string {\n  \n}\n';
@@ -25,13 +24,9 @@ it('no secret reaches the journal, the log, or the receipts of the versions that
   const clock = new VirtualClock(1_790_000_000_000);
   const log: string[] = [];
   const daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, debounceMs: 0, log: (line) => log.push(line), settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 4 } });
-  const { client, server } = memoryLink();
+  await daemon.ready;
+  const client = await openWindow(daemon, WORKSPACE);
   try {
-    await daemon.ready;
-    serveConnection(daemon, server);
-    client.listen();
-    await client.sendRequest('initialize', { processId: null, rootUri: WORKSPACE, capabilities: {}, initializationOptions: { protocol: { min: 1, max: 1 }, client: { name: 'test', version: '1' }, session: 's', workspace: WORKSPACE } });
-    await client.sendNotification('initialized', {});
     await call(client, consentSet, { workspace: WORKSPACE, state: 'granted' });
     const secrets = plantedSecrets(23).slice(0, process.env['HINDSIGHT_FULL'] ? undefined : 12);
     let first = 0;
