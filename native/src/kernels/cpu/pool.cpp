@@ -1,6 +1,8 @@
 #include "kernels/cpu/pool.h"
 
+#include <algorithm>
 #include <chrono>
+#include <ctime>
 
 #include "kernels/cpu/thread.h"
 
@@ -9,13 +11,20 @@ namespace {
 
 constexpr int kSpins = 4000;
 
-/// A wait at the end of a loop that no chunk of it explains: the worker was not running.
-constexpr double kLateChunks = 3, kLateSeconds = 300e-6;
-constexpr double kFirstRest = 0.02, kLastRest = 1.0;
-/// Seconds without a late worker after which the next rest is short again.
+/// Most that the account of saved time holds, so that a machine that becomes busy is noticed, and what a trial begins with.
+constexpr double kSavings = 20e-3, kTrial = 4e-3;
+constexpr double kFirstRest = 20e-3, kLastRest = 1.0;
+/// Seconds after a rest without the next one, after which that will be short again.
 constexpr double kCalm = 0.5;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// Processor time of the calling thread, in seconds: it stands still while another program has the core.
+double ownTime() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -25,7 +34,7 @@ inline void pause() {
 
 }  // namespace
 
-Pool::Pool(int threads) : tickets_(threads), active_(threads) {
+Pool::Pool(int threads) : tickets_(threads), active_(threads), saved_(kTrial) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -66,14 +75,15 @@ int Pool::drain(uint64_t epoch, int worker) {
   return count;
 }
 
-void Pool::follow(double chunkSeconds, double waitSeconds) {
+/// Books what one worker has saved.
+void Pool::follow(double savedSeconds) {
+  saved_ = std::min(saved_ + savedSeconds, kSavings);
+  if (saved_ >= 0) return;
   const double at = now();
-  if (waitSeconds > kLateSeconds && waitSeconds > kLateChunks * chunkSeconds) {
-    rest_ = at - lastLate_ > kCalm + rest_ ? kFirstRest : rest_ * 2 < kLastRest ? rest_ * 2 : kLastRest;
-    lastLate_ = at;
-    restUntil_ = at + rest_;
-    if (active() > 1) active_.store(active() - 1, std::memory_order_relaxed);
-  }
+  rest_ = at - restUntil_ > kCalm ? kFirstRest : std::min(2 * rest_, kLastRest);
+  restUntil_ = at + rest_;
+  saved_ = kTrial;
+  active_.store(active() - 1, std::memory_order_relaxed);
 }
 
 void Pool::work(int worker) {
@@ -122,15 +132,17 @@ void Pool::run(int count, const std::function<void(int, int)>& body) {
     std::lock_guard<std::mutex> lock(mutex_);
     wake_.notify_all();
   }
-  const double start = now();
+  const double start = ownTime();
   const int own = drain(epoch, 0);
-  const double end = now();
+  const double chunk = own ? (ownTime() - start) / own : 0, end = now();
   for (int spin = 0; spin < kSpins && left_.load(std::memory_order_acquire) > 0; ++spin) pause();
   if (left_.load(std::memory_order_acquire) > 0) {
     std::unique_lock<std::mutex> lock(mutex_);
     finished_.wait(lock, [&] { return left_.load(std::memory_order_acquire) == 0; });
   }
-  follow(own ? (end - start) / own : 0, now() - end);
+  // One worker's chunks, shared by the threads that would be there without it, less the wait that no chunk explains.
+  const int others = stretches - 1;
+  if (own) follow((count - own) * chunk / (others * others) - std::max(0.0, now() - end - chunk));
 }
 
 }  // namespace hindsight

@@ -4,9 +4,10 @@
 // Each thread begins with its own stretch of the chunks and takes from the end of another's when it is done. So loops
 // over the same rows find them in the cache of the core that wrote them; a line of another core costs as much as memory.
 //
-// The thread count follows the cores that are free: a worker that has lost its core to another
-// program holds a chunk back for milliseconds. The caller notices by the wait at a loop's end and
-// goes on with one thread less, for a rest that doubles while the machine stays busy.
+// The thread count follows the cores that are free. A worker that has lost its core to another program holds a chunk back
+// for milliseconds, which costs more than the worker gives only if it happens often. So the caller keeps account of what
+// a worker saves, and when late chunks have spent it, goes on with one thread less, for a rest that doubles while the
+// machine stays busy.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -39,7 +40,7 @@ class Pool {
 
   void work(int worker);
   int drain(uint64_t epoch, int worker);
-  void follow(double chunkSeconds, double waitSeconds);
+  void follow(double savedSeconds);
   bool claim(std::atomic<uint64_t>& ticket, uint64_t epoch, bool own, int& index);
 
   struct alignas(64) Ticket {
@@ -54,7 +55,7 @@ class Pool {
   std::atomic<int> parked_{0};
   std::atomic<bool> stop_{false};
   std::atomic<int> active_{1};
-  double restUntil_ = 0, rest_ = 0, lastLate_ = 0;  // seconds of the steady clock
+  double saved_ = 0, restUntil_ = 0, rest_ = 0;  // seconds, restUntil_ of the steady clock
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable finished_;
