@@ -2,11 +2,13 @@
  * Turns of the agent (edits, commands, tools, chat) from the action to its next state. A call's result
  * closes its turn at once; an edit waits for its hunks to be reviewed, maybe for days; a reply waits
  * for what the user says next. What has been observed so far is in the journal, so a restart loses
- * nothing. Methods return the turns that they close; Intake stores and judges those in one transaction.
+ * nothing. Methods return the turns that they close, and what became known of closed ones; Intake stores and judges those in one transaction.
  */
 import type { Signal, SignalOf } from '../../protocol/signals.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { NextState, Observation, Outcome, Turn } from '../journal/records.ts';
+import type { LateEvidence, NextState, Observation, Outcome, Turn } from '../journal/records.ts';
+import { correctedBy, plainCorrection } from '../hindsight/corrections.ts';
+import { taskOutcome } from './outcome.ts';
 import { SESSION_IDLE_MS } from './turns.ts';
 
 /** Shorter ones are named by chance. */
@@ -21,11 +23,21 @@ interface Waiting {
 export class ActionEpisodes {
   constructor(private readonly journal: Journal) {}
 
-  /** An action was taken; it is open from now on. */
-  began(turn: Turn): void {
+  /** An action was taken; it is open from now on. A reply ends its task. */
+  began(turn: Turn): LateEvidence[] {
     this.journal.heardFrom(turn.session, turn.workspace, turn.offeredAt);
     this.journal.insertTurn(turn);
     this.#wait(turn.id, { for: turn.modality === 'edit' ? 'hunks' : 'user', since: turn.offeredAt, observations: [] });
+    return turn.action?.calls.length === 0 ? this.ended(turn.session, turn.action.task, turn.offeredAt) : [];
+  }
+
+  /** A task is over, by a reply or without: how its tests ended is evidence on each step that led there. */
+  ended(session: string, task: string, at: number): LateEvidence[] {
+    const steps = this.journal.actionsOf(session, task).map((turn) => ({ turn, next: this.journal.nextState(turn.id) }));
+    const found = taskOutcome(steps);
+    if (found === null) return [];
+    const credited = (turn: string): boolean => this.journal.evidence(turn).some((one) => one.kind === 'observed' && one.observation.kind === 'outcome');
+    return found.steps.filter(({ turn }) => !credited(turn.id)).map(({ turn }) => ({ kind: 'observed', turn: turn.id, observation: found.outcome, at }));
   }
 
   /** What the turn's calls gave. @param hunks  an edit was applied and is under review */
@@ -45,12 +57,23 @@ export class ActionEpisodes {
     return [];
   }
 
-  /** The user spoke after a reply. The same words again are a retry, which is no next state. */
-  said(id: string, text: string, retry: boolean, at: number): NextState[] {
+  /** The user spoke after an action. The same words again are a retry, which is no next state. What
+   *  corrects the action is said of the edits of its task as well. */
+  said(id: string, text: string, retry: boolean, at: number): (NextState | LateEvidence)[] {
+    const turn = this.journal.turn(id);
     const waiting = this.#waiting(id);
-    if (waiting === null || waiting.for !== 'user') return [];
-    if (retry) return [nextState(id, 'superseded', [], at)];
-    return [nextState(id, 'answered', [...waiting.observations, { kind: 'message', text }], at)];
+    if (turn === null || (waiting === null && retry)) return [];
+    if (waiting?.for === 'user' && retry) return [nextState(id, 'superseded', [], at)];
+    const message: Observation = { kind: 'message', text };
+    const answered = waiting?.for === 'user' ? [nextState(id, 'answered', [...waiting.observations, message], at)] : [];
+    return retry ? answered : [...answered, ...this.#corrected(turn, message, at, answered.length > 0)];
+  }
+
+  /** @param answered  the turn itself has the message already */
+  #corrected(last: Turn, message: Extract<Observation, { kind: 'message' }>, at: number, answered: boolean): LateEvidence[] {
+    const task = last.action === undefined ? [] : this.journal.actionsOf(last.session, last.action.task);
+    const meant = task.filter((turn) => (turn.id === last.id ? !answered : turn.modality === 'edit') && plainCorrection(correctedBy(turn), message.text) !== null);
+    return meant.map(({ id }) => ({ kind: 'observed', turn: id, observation: message, at }));
   }
 
   /** Replies that nobody came back to: what was said by buttons counts, silence says nothing. */

@@ -8,7 +8,7 @@ import { CompletionTracker } from '../capture/completions.ts';
 import type { TakenHere } from '../capture/completions.ts';
 import type { Tracking } from '../capture/tracking.ts';
 import type { Clock } from '../clock.ts';
-import { hintsOf } from '../hindsight/hints.ts';
+import { hintsOf, messageAgainst } from '../hindsight/hints.ts';
 import type { Alarm } from '../gate/monitor.ts';
 import { observeOutcome } from '../gate/watch.ts';
 import { withEvidence } from '../journal/evidence.ts';
@@ -153,7 +153,7 @@ export class Intake {
 
   /** An action of the agent, or what followed it: stored with all that comes of it. The caller has asked
    *  for consent; `work` returns what it closes. */
-  act(session: string, work: (actions: ActionEpisodes) => NextState[]): void {
+  act(session: string, work: (actions: ActionEpisodes) => (NextState | LateEvidence)[]): void {
     this.#commit(session, () => work(this.#actions), this.journal.sessionWorkspace(session));
   }
 
@@ -175,7 +175,8 @@ export class Intake {
   /** A model's verdict on a closed turn; part of the caller's transaction.
    *  @returns to be called after it: tells who waits for samples */
   modelVerdict(turn: Turn, next: NextState, verdict: Verdict, hints: readonly Hint[]): () => void {
-    const lesson = recordLesson(this.journal, this.settings, turn, next, verdict, hints);
+    const said = verdict.score < 0 ? messageAgainst(turn, next, this.journal.hints(turn.id)) : [];
+    const lesson = recordLesson(this.journal, this.settings, turn, next, verdict, [...said, ...hints]);
     return () => this.#announce([{ ...lesson, next: null, queued: false, alarm: null }]);
   }
 
@@ -269,7 +270,7 @@ export class Intake {
     // What was seen in the user's own work while it was open.
     const known = withEvidence(one, journal.evidence(turn.id));
     const verdict = verifiedVerdict(turn, known, settings, journal.actionBefore(turn));
-    const lesson = recordLesson(journal, settings, turn, known, verdict, hintsOf(turn, one, one.decidedAt));
+    const lesson = recordLesson(journal, settings, turn, known, verdict, hintsOf(turn, known, one.decidedAt));
     const queued = verdict === null && turn.role === 'main' && textsOf(one).length > 0;
     if (queued) journal.queueJudging(turn.id, turn.workspace, one.decidedAt);
     if (METHODS[settings.method].choice) observeChoice(journal, turn, one);

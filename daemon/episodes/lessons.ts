@@ -31,7 +31,8 @@ export function recordLesson(journal: Journal, settings: LearnSettings, turn: Tu
 
 /**
  * Late evidence on a closed turn. Where it turns a good outcome bad (or the other way), a sample of
- * the opposite sign is added; the one before it is dropped if no step has taken it yet.
+ * the opposite sign is added; the one before it is dropped if no step has taken it yet. What is said of
+ * an action only later teaches beside what its verdict trained.
  * @returns null where the evidence changes nothing, or nothing yet
  */
 export function recordEvidence(journal: Journal, settings: LearnSettings, evidence: LateEvidence): Lesson | null {
@@ -42,18 +43,31 @@ export function recordEvidence(journal: Journal, settings: LearnSettings, eviden
   // Of an open turn: it counts when its next state is known.
   if (next === null) return null;
   const verdicts = journal.verdicts(turn.id);
-  const verdict = correctionVerdict(turn, next, journal.evidence(turn.id), verdicts, settings);
-  if (verdict === null) return null;
-  journal.insertVerdict(verdict);
+  const verdict = correctionVerdict(turn, next, journal.evidence(turn.id), verdicts, settings, journal.actionBefore(turn));
   const known = journal.known(turn.id) ?? next;
-  const hints = correctedHints(turn, known, evidence);
+  const hints = turn.action !== undefined ? newHints(journal, turn, known, evidence.at) : verdict === null ? [] : correctedHints(turn, known, evidence);
+  if (verdict === null && hints.length === 0) return null;
   for (const hint of hints) journal.insertHint(hint);
-  const turned = Math.sign(verdicts.at(-1)?.score ?? 0) !== Math.sign(verdict.score);
-  const routed = turned ? route(verdict, hints, turn, known, METHODS[settings.method], readBaselines(journal, turn.workspace)) : null;
+  if (verdict !== null) recordCorrection(journal, turn, known, verdict, verdicts);
+  const turned = verdict !== null && Math.sign(verdicts.at(-1)?.score ?? 0) !== Math.sign(verdict.score);
+  // Words on their own teach what they say, and reward nothing.
+  const routed = turned || turn.action !== undefined ? route(turned ? verdict : null, hints, turn, known, METHODS[settings.method], readBaselines(journal, turn.workspace)) : null;
   if (routed === null) return { turn, verdict, hints, sample: null };
-  journal.dropReady(turn.id, 'What became known later says the opposite.');
+  if (turned) journal.dropReady(turn.id, 'What became known later says the opposite.');
   const sample = journal.insertSample({ turn: turn.id, workspace: turn.workspace, version: turn.adapter ?? 0, ...routed });
   return { turn, verdict, hints, sample };
+}
+
+function recordCorrection(journal: Journal, turn: Turn, known: NextState, verdict: Verdict, before: readonly Verdict[]): void {
+  journal.insertVerdict(verdict);
+  // Verified now: no model needs to guess.
+  journal.endJudging(turn.id);
+  if (before.length === 0) writeBaselines(journal, turn.workspace, observe(readBaselines(journal, turn.workspace), turn, verdict, known));
+}
+
+function newHints(journal: Journal, turn: Turn, known: NextState, at: number): Hint[] {
+  const had = journal.hints(turn.id);
+  return hintsOf(turn, known, at).filter(({ source, text }) => !had.some((one) => one.source === source && one.text === text));
 }
 
 /** What stands there now is what should have been written, where it is text of the developer's. */

@@ -3,7 +3,7 @@
  * none. Which files changed, and what was last said of a document, is in memory: after a restart less is
  * attributed, never something else. The last state of each check is in the journal.
  */
-import { countsOf } from '../agent/tests/report.ts';
+import { countsOf, failuresOf } from '../agent/tests/report.ts';
 import { isTestFile } from '../agent/tests/testFile.ts';
 import { after, checksOf, turnedBy } from '../capture/checks.ts';
 import type { Standings, Taken, Turned } from '../capture/checks.ts';
@@ -45,7 +45,7 @@ export class OwnWork {
         this.#looked.get(session)?.delete(signal.uri);
         return [];
       case 'diagnostics.settled':
-        return this.#settled(session, signal, here());
+        return this.#settled(workspace, session, signal, here());
       case 'tests.ran':
       case 'terminal.ran':
       case 'task.ended':
@@ -74,15 +74,16 @@ export class OwnWork {
     if (signal.kind === 'document.changed') changes.files.set(pathIn(workspace, signal.uri), signal.at);
   }
 
-  #settled(session: string, { uri, problems, at }: SignalOf<'diagnostics.settled'>, here: readonly TakenHere[]): LateEvidence[] {
+  #settled(workspace: string, session: string, { uri, problems, at }: SignalOf<'diagnostics.settled'>, here: readonly TakenHere[]): LateEvidence[] {
     const looked = this.#looked.get(session) ?? new Map<string, Looked>();
     this.#looked.set(session, looked);
     const before = looked.get(uri) ?? null;
     const places = here.filter((one) => one.uri === uri);
-    const since = places.filter((one) => before !== null && one.at > before.at).map(({ turn }) => turn);
+    const edits = this.#underReview(workspace, before?.at ?? Infinity).filter((turn) => pathsOf(workspace, turn).includes(pathIn(workspace, uri)));
+    const since = [...places.filter((one) => before !== null && one.at > before.at).map(({ turn }) => turn), ...edits.map(({ id }) => id)];
     const { known, deltas } = deltaOf(before?.known ?? null, problems, places, since);
     looked.set(uri, { known, at });
-    return deltas.map(({ turn, added, resolved }) => ({ kind: 'observed', turn, observation: { kind: 'diagnostics', added, resolved }, at }));
+    return deltas.map(({ turn, added, resolved, remaining }) => ({ kind: 'observed', turn, observation: { kind: 'diagnostics', added, resolved, ...(remaining !== undefined && { remaining }) }, at }));
   }
 
   #ran(workspace: string, run: Run, here: readonly TakenHere[]): LateEvidence[] {
@@ -104,14 +105,18 @@ export class OwnWork {
     const { passed, failed, errors } = countsOf(run.report);
     // Whoever edits the tests in between may have made them green.
     const testsEdited = fixed.length === 0 ? [] : this.#filesSince(workspace, Math.min(...turned.map(({ since }) => since))).filter(isTestFile);
-    return { kind: 'tests', command: run.source, passed, failed, errors, fixed, broken, testsEdited };
+    return { kind: 'tests', command: run.source, passed, failed, errors, fixed, broken, testsEdited, failures: failuresOf(run.report) };
   }
 
   #taken(workspace: string, since: number, here: readonly TakenHere[]): Taken[] {
     const inView = here.map(({ turn, uri, at }) => ({ turn, path: pathIn(workspace, uri), at }));
     const closed = this.journal.acceptedSince(workspace, since).filter(({ id, modality }) => (modality === 'completion' || modality === 'edit') && !here.some((one) => one.turn === id));
-    const underReview = this.journal.turnsOf({ workspace, open: true }).filter((turn) => turn.modality === 'edit' && turn.offeredAt >= since);
+    const underReview = this.#underReview(workspace, since);
     return [...inView, ...[...closed, ...underReview].flatMap((turn) => pathsOf(workspace, turn).map((path) => ({ turn: turn.id, path, at: turn.offeredAt })))];
+  }
+
+  #underReview(workspace: string, since: number): Turn[] {
+    return this.journal.turnsOf({ workspace, open: true }).filter((turn) => turn.modality === 'edit' && turn.offeredAt >= since);
   }
 
   /** null = not all of them are known. */

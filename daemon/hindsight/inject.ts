@@ -3,7 +3,7 @@
  * it (conformance 8). teacher_ids = BOS + snippet + student_prompt_ids + response_ids: the student's
  * ids are taken over as they were served, nothing is re-tokenised.
  */
-import type { Turn } from '../journal/records.ts';
+import type { Hint, Turn } from '../journal/records.ts';
 
 /** A piece of a file as the completion prompt shows it; its renderer is the agent's. */
 export interface HintSnippet {
@@ -58,6 +58,18 @@ export async function teacherPrompt(turn: Turn, hint: string, options: TeacherPr
 /** BOS, if the prompt has it, stays first. */
 export function insertSnippet(promptIds: readonly number[], snippet: readonly number[], bos: number | null): number[] {
   return bos !== null && promptIds[0] === bos ? [bos, ...snippet, ...promptIds.slice(1)] : [...snippet, ...promptIds];
+}
+
+/** A hint in the words of an instruction: what a checker or the developer's text is would not be plain without. */
+export function instruction({ source, text }: Pick<Hint, 'source' | 'text'>): string {
+  switch (source) {
+    case 'developer':
+      return `This is what then stood in its place:\n\`\`\`\n${text.replace(/\n$/, '')}\n\`\`\``;
+    case 'diagnostic':
+      return `Avoid this problem:\n${text}`;
+    default:
+      return text;
+  }
 }
 
 export interface Message {

@@ -232,6 +232,11 @@ export class Journal {
     return row === undefined ? null : record<Turn>(row);
   }
 
+  /** The actions of one task, in their order. */
+  actionsOf(session: string, task: string): Turn[] {
+    return this.#all(`select record from turn where session = ? and json_extract(record, '$.action.task') = ? order by json_extract(record, '$.action.step')`, session, task).map((row) => record<Turn>(row));
+  }
+
   /** State of capture for an open turn, so that it survives a restart. */
   saveTracking(turn: string, json: string): void {
     this.#run('update turn set tracking = ? where id = ? and open = 1', json, turn);

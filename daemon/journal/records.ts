@@ -101,16 +101,20 @@ export type Observation =
   | { kind: 'result'; tool: string; text: string; failed: boolean }
   /** `exitCode` null: ended from outside; `refused`: the user did not let it run. By the user: a command that a reply had named. */
   | { kind: 'terminal'; command: string; exitCode: number | null; ended: 'itself' | 'deadline' | 'stopped' | 'refused'; output: string; durationMs: number; by?: 'user' }
-  /** `fixed` and `broken` against the last run of the task; `testsEdited`: files of tests that the task itself changed. */
-  | { kind: 'tests'; command: string; passed: number; failed: number; errors: number; fixed: string[]; broken: string[]; testsEdited: string[] }
+  /** `fixed` and `broken` against the last run of the task; `testsEdited`: files of tests that the task itself changed;
+   *  `failures`: what some of those that fail say. */
+  | { kind: 'tests'; command: string; passed: number; failed: number; errors: number; fixed: string[]; broken: string[]; testsEdited: string[]; failures?: string[] }
+  /** How the tests of a task ended, on each step that led there (episodes/outcome.ts). */
+  | { kind: 'outcome'; score: 1 | -1; fixed: string[]; broken: string[]; failures: string[] }
   /** A reviewed hunk: what stood there, what was proposed, what stands there now. */
   | { kind: 'hunk'; uri: string; before: string; proposed: string; now: string; state: 'kept' | 'changed' | 'reverted' }
   | { kind: 'message'; text: string }
   | { kind: 'rating'; rating: 'helpful' | 'wrong'; correction: string | null }
   /** A page's accessibility tree and console, before and after. */
   | { kind: 'page'; url: string; added: string[]; removed: string[]; console: string[] }
-  /** What the editor's checkers said before and after, once settled. */
-  | { kind: 'diagnostics'; added: string[]; resolved: string[] }
+  /** What the editor's checkers said before and after, once settled; `remaining`: all that were said
+   *  before, and are now of lines that the action wrote. */
+  | { kind: 'diagnostics'; added: string[]; resolved: string[]; remaining?: string[] }
   /** The user's own runs that turned: commands, tasks, debug sessions, cells. */
   | { kind: 'checks'; fixed: string[]; broken: string[] }
   /** A commit that contains the action's text. */

@@ -1,9 +1,9 @@
 /**
  * Lessons from what the agent said and did on request (OpenClaw-RL v2): replies, calls of tools, edits.
- * A verdict rewards or punishes the whole response; a hint (the user's correction, the judge's) teaches
- * at every token of it: student and teacher are the same weights, and the teacher reads the hint at the
+ * A verdict rewards or punishes the whole response; a hint (what the user made of an edit, the problem that
+ * it left, the user's correction, the judge's) teaches at every token of it: student and teacher are the same weights, and the teacher reads the hint at the
  * end of the last user message (hindsight/inject.ts). The response's own ids are scored under both;
- * nothing of it is re-tokenised. Nobody wrote what should have been said, so there is no splice, except
+ * nothing of it is re-tokenised. Nobody wrote the whole response anew, so there is no splice, except
  * of what practice found, and nothing for `sft`.
  */
 import type { ScoreResult, TrainSequence } from '../../protocol/engine.ts';
@@ -13,7 +13,7 @@ import type { Support } from '../hindsight/distill.ts';
 import { unrelatedHint } from '../hindsight/contrast.ts';
 import { chooseHint } from '../hindsight/hints.ts';
 import type { HintEffect } from '../hindsight/hints.ts';
-import { injectIntoChat } from '../hindsight/inject.ts';
+import { injectIntoChat, instruction } from '../hindsight/inject.ts';
 import type { Message } from '../hindsight/inject.ts';
 import type { Turn } from '../journal/records.ts';
 import { environmentTokens } from './environment.ts';
@@ -53,10 +53,11 @@ function rewarded({ sample, turn }: LessonSource, tokens: readonly number[], opt
 }
 
 /** @returns a sentence where it teaches nothing */
-async function distilled({ turn, hints }: LessonSource, tokens: readonly number[], options: SequenceOptions): Promise<TrainSequence | string> {
+async function distilled(source: LessonSource, tokens: readonly number[], options: SequenceOptions): Promise<TrainSequence | string> {
   const { engine, adapter, settings } = options;
+  const { sample, turn, hints } = source;
   const messages = turn.action?.messages;
-  const texts = hints.map(({ text }) => text).filter((text) => text.trim() !== '');
+  const texts = hints.filter(({ text }) => text.trim() !== '').map(instruction);
   if (messages === undefined || texts.length === 0) return 'What the model read, or what was said against it, is not known.';
   const { positions, ...sequence } = base(turn, tokens, options);
   const { sequences: [student] } = await engine.score({ sequences: [{ ids: sequence.ids, positions }], adapter, temperature: sequence.temperature, topK: settings.topK });
@@ -66,7 +67,9 @@ async function distilled({ turn, hints }: LessonSource, tokens: readonly number[
   for (const text of texts) moved.push(...(await movedBy(text, { turn, messages, tokens, positions, supports, temperature: sequence.temperature, topK: texts.length > 1 ? settings.topK : 0 }, options)));
   if (moved.length === 0) return 'The hint does not fit beside the prompt.';
   const best = chooseHint(moved);
-  return best === null ? 'The hint does not move the model.' : { ...sequence, opd: best.opd };
+  if (best === null) return 'The hint does not move the model.';
+  // Good, and something was said all the same: it is rewarded, and taught.
+  return { ...(sample.advantage === null ? sequence : rewarded(source, tokens, options)), opd: best.opd };
 }
 
 /** Practice: the response that turned the tests green, by forward KL from the teacher that read the

@@ -41,7 +41,9 @@ export function policyGradientWeight(baseline: Baseline): number {
 export function observe(baselines: Baselines, turn: Turn, verdict: Verdict | null, next: NextState): Baselines {
   if (verdict === null) return baselines;
   const before = baselineOf(baselines, turn.modality);
-  const accepted = next.outcome === 'accepted' || next.outcome === 'partial' || next.outcome === 'typedThrough';
+  const taken = next.outcome === 'accepted' || next.outcome === 'partial' || next.outcome === 'typedThrough';
+  // An action is not accepted in one place: it went well, or it did not.
+  const accepted = turn.action === undefined ? taken : verdict.score > 0;
   const after = { score: DECAY * before.score + (1 - DECAY) * verdict.score, n: before.n + 1, accepts: before.accepts + (accepted ? 1 : 0) };
   return { ...baselines, [turn.modality]: after };
 }

@@ -1,6 +1,6 @@
 /** How often the verdicts agree with what is known to have happened in imported sessions. */
 import type { Imported, ImportedTurn } from '../episodes/imports/imported.ts';
-import { correctionIn } from '../hindsight/corrections.ts';
+import { correctedBy, correctionIn } from '../hindsight/corrections.ts';
 import type { Verdict } from '../journal/records.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
 import type { PolarityClassifier } from './classifier/polarity.ts';
@@ -78,7 +78,7 @@ function countTaken(measured: Measured, { turn, next, after, late }: ImportedTur
   measured.taken.undone++;
   if ((verdict?.score ?? 0) < 0) measured.taken.negative++;
   const request = turn.action?.request ?? '';
-  const correction = correctionIn({ request, reply: turn.rawText, files: turn.uri === '' ? [] : [turn.uri] }, after);
+  const correction = correctionIn(correctedBy(turn), after);
   if (correction === null) return;
   measured.taken.corrected++;
   measured.corrections.push({ turn: turn.id, request, correction });

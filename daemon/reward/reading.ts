@@ -8,7 +8,7 @@ import { classifierVerdict } from './classifier/polarity.ts';
 import type { PolarityClassifier } from './classifier/polarity.ts';
 import type { NextStateText } from './classifier/features.ts';
 import { guarded } from './guards.ts';
-import { observed } from './verifiers.ts';
+import { observed, unreported } from './verifiers.ts';
 
 /** A reading under this is no verdict. */
 export const LEAST_CERTAINTY = 0.85;
@@ -18,7 +18,7 @@ export const MOST_WEIGHT = 0.5;
 /** What a next state says in words, the user's first: they know more than an output. */
 export function textsOf(next: NextState): NextStateText[] {
   const messages = observed(next, 'message').map(({ text }): NextStateText => ({ kind: 'message', text }));
-  const outputs = observed(next, 'terminal')
+  const outputs = unreported(next)
     .filter(({ ended, output }) => ended === 'itself' && output.trim() !== '')
     .map(({ command, exitCode, output }): NextStateText => ({ kind: 'terminal', text: output, command, ...(exitCode !== null && { exitCode }) }));
   return [...messages, ...outputs.reverse()];

@@ -12,8 +12,14 @@ import type { Finding, Verifier } from './finding.ts';
 
 type Of<K extends Observation['kind']> = Extract<Observation, { kind: K }>;
 
-export function observed<K extends Observation['kind']>(next: NextState, kind: K): Of<K>[] {
+export function observed<K extends Observation['kind']>(next: Pick<NextState, 'observations'>, kind: K): Of<K>[] {
   return (next.observations ?? []).filter((one): one is Of<K> => one.kind === kind);
+}
+
+/** Commands whose result is known by their exit code and output alone: of tests the report says more. */
+export function unreported(next: NextState): Of<'terminal'>[] {
+  const reported = new Set(observed(next, 'tests').map(({ command }) => command));
+  return observed(next, 'terminal').filter(({ command }) => !reported.has(command));
 }
 
 /** Those that speak of the effect of a text, whoever took it. */
@@ -32,7 +38,7 @@ export const VERIFIERS: readonly Verifier[] = [
   (_, next) => committed(observed(next, 'commit')),
   (_, next) => diagnostics(observed(next, 'diagnostics')),
   (_, next) => ownRuns(observed(next, 'checks')),
-  (_, next) => commands(observed(next, 'terminal')),
+  (_, next) => commands(unreported(next)),
   (_, next) => tools(observed(next, 'result')),
   (_, next) => rated(observed(next, 'rating')),
   (turn, next) => copied(turn.rawText, observed(next, 'copied')),
@@ -51,7 +57,8 @@ function tests(runs: Of<'tests'>[]): Finding | null {
   const counts = `${passed} passed, ${failed + errors} failed`;
   if (broken.length > 0) return finding(-1, 1, `Tests that passed before fail now: ${some(broken)} (${counts}).`);
   if (fixed.length > 0) return finding(1, failed + errors === 0 ? 1 : 0.8, `Tests that failed before pass now: ${some(fixed)} (${counts}).`);
-  return failed + errors > 0 ? finding(-0.5, 0.6, `No test got better: ${counts}.`) : null;
+  // Red as before: whoever runs the tests first has not made them so. What a task made of them is its outcome.
+  return null;
 }
 
 /** Kept +1, reverted -1, changed by what is left of it; weighed by the size of what was proposed. */

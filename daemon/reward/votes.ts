@@ -45,10 +45,17 @@ export function parseBoxed(text: string): Score | null {
   return value === 1 || value === -1 || value === 0 ? (value === 0 ? 0 : value) : null;
 }
 
-/** @returns the trimmed hint, or null where it is too short to teach anything */
+/** Text that pretends to be more than words: a verdict, a hint's heading, a fence, a turn of a conversation. */
+const MARKER = /\\boxed\s*\{|\[user['’]s hint \/ instruction\]|⟦|<\|[^<>|\n]*\|>|<\/?tool_(?:call|response)>|\{\s*"score"\s*:/i;
+
+export function hasMarkers(text: string): boolean {
+  return MARKER.test(text);
+}
+
+/** @returns the trimmed hint, or null where it is too short to teach anything, or pretends to be more than a hint */
 export function usableHint(hint: string | null): string | null {
   const trimmed = hint?.trim() ?? '';
-  return trimmed.length >= LEAST_HINT_LENGTH ? trimmed : null;
+  return trimmed.length < LEAST_HINT_LENGTH || hasMarkers(trimmed) ? null : trimmed;
 }
 
 /**

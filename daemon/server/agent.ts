@@ -32,6 +32,8 @@ import type { Clock } from '../clock.ts';
 import type { Intake } from '../episodes/intake.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { AgentAction, Modality, Observation, Turn } from '../journal/records.ts';
+import { observed } from '../reward/verifiers.ts';
+import { usableHint } from '../reward/votes.ts';
 import { scrub, scrubAll, secretsIn } from '../privacy/secrets.ts';
 import type { Core } from './core.ts';
 import { Terminals } from './terminals.ts';
@@ -73,6 +75,8 @@ export class AgentService {
   readonly #tasks = new Map<Window, Set<AbortController>>();
   /** The last words of each conversation: the same again is a retry. */
   readonly #lastPrompts = new Map<string, string>();
+  /** The last step of each conversation that came to no reply. */
+  readonly #lastSteps = new Map<string, string>();
 
   constructor(private readonly parts: AgentParts) {}
 
@@ -131,6 +135,7 @@ export class AgentService {
         { role: 'user', content: userPrompt(prompt, context) },
       ];
       const browser = new BrowserSession();
+      let last: Step | null = null;
       const end = await runTask({ request: prompt, messages }, {
         model,
         toolbox: talk ? new Toolbox([], []) : new Toolbox(editorTools),
@@ -141,12 +146,17 @@ export class AgentService {
         record: async (step) => {
           // What a page says is in the prompts of all that follows.
           if (step.action.calls.some(({ tool }) => tool.startsWith(BROWSER_TOOLS)) && !admission.allows(window.workspace, 'browser')) recorded = false;
-          if (recorded) await this.#began(window, { ...step, trace: step.answer.trace, shownText: step.answer.trace.rawText || '(nothing)' });
+          if (!recorded) return;
+          last = step;
+          await this.#began(window, { ...step, trace: step.answer.trace, shownText: step.answer.trace.rawText || '(nothing)' });
         },
         observed: async (step, observations) => {
           if (recorded) await this.#observed(window, step, observations);
         },
-      }).finally(() => browser.close());
+      }).finally(() => {
+        if (last !== null && last.action.calls.length > 0) this.#unanswered(window, params.conversation, last);
+        return browser.close();
+      });
       return { ...end, recorded };
     });
   }
@@ -279,10 +289,7 @@ export class AgentService {
       after: '',
       ...place,
     };
-    this.parts.intake.act(window.session, (actions) => {
-      actions.began(turn);
-      return [];
-    });
+    this.parts.intake.act(window.session, (actions) => actions.began(turn));
     this.parts.changed(window.workspace);
   }
 
@@ -301,8 +308,17 @@ export class AgentService {
     return content === '' ? [] : [{ role: 'system', content }];
   }
 
-  /** The user's words are what follows the reply before them. */
-  async #said(window: Window, { conversation, prompt, previous }: Params<typeof wire.chatRespond>): Promise<void> {
+  /** The task came to no reply: it was stopped, or took too many steps. */
+  #unanswered(window: Window, conversation: string, { id, action }: Step): void {
+    this.#lastSteps.set(conversation, id);
+    this.parts.intake.act(window.session, (actions) => actions.ended(window.session, action.task, this.parts.clock.now()));
+  }
+
+  /** The user's words are what follows the reply before them, or the step at which it was stopped. */
+  async #said(window: Window, params: Params<typeof wire.chatRespond>): Promise<void> {
+    const { conversation, prompt } = params;
+    const previous = params.previous ?? this.#lastSteps.get(conversation) ?? null;
+    this.#lastSteps.delete(conversation);
     const retry = this.#lastPrompts.get(conversation) === prompt;
     this.#lastPrompts.set(conversation, prompt);
     if (previous === null || !this.parts.intake.admission.allows(window.workspace, 'chat')) return;
@@ -311,10 +327,11 @@ export class AgentService {
   }
 }
 
-/** The latest corrections of a workspace's conversations, the newest first, each once. */
+/** The latest corrections that were given with a rating, the newest first, each once: what a message
+ *  corrects is often about one file alone. */
 function remembered(journal: Journal, workspace: string): string[] {
   const replies = journal.turnsOf({ workspace, role: 'main', open: false, limit: REMEMBERED_TURNS }).filter(({ modality }) => modality === 'chat');
-  const corrections = replies.flatMap(({ id }) => journal.hints(id).filter(({ source }) => source === 'correction').map(({ text }) => text.trim()));
+  const corrections = replies.flatMap(({ id }) => observed(journal.nextState(id) ?? { observations: [] }, 'rating').flatMap(({ correction }) => usableHint(correction) ?? []));
   return [...new Set(corrections)].slice(0, REMEMBERED);
 }
 

@@ -29,6 +29,15 @@ export function changesOf(before: TestReport, after: TestReport): { fixed: strin
   return { fixed: turned('failed', 'passed'), broken: turned('passed', 'failed') };
 }
 
+const FAILURES_KEPT = 3;
+const KEPT_CHARS = 400;
+
+/** What the first of those that fail say, for the journal. */
+export function failuresOf(report: TestReport): string[] {
+  const failed = report.cases.filter(({ state }) => state === 'failed').map(({ name, message }) => `${name}: ${message ?? 'it fails'}`);
+  return [...failed, ...report.errors].slice(0, FAILURES_KEPT).map((text) => text.slice(0, KEPT_CHARS));
+}
+
 const FAILURES_SHOWN = 12;
 const MESSAGE_CHARS = 1200;
 

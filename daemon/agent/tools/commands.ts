@@ -1,7 +1,7 @@
 /** Running commands and tests. Both ask the user first, unless the user allowed the command before. */
 import { z } from 'zod';
 import type { Observation } from '../../journal/records.ts';
-import { changesOf, countsOf, describeReport } from '../tests/report.ts';
+import { changesOf, countsOf, describeReport, failuresOf } from '../tests/report.ts';
 import { runTests } from '../tests/run.ts';
 import type { TestRun } from '../tests/run.ts';
 import { detectRunner } from '../tests/runners.ts';
@@ -58,7 +58,7 @@ function testResult(run: TestRun, context: ToolContext): ToolResult {
   const changes = context.task.lastTests === null ? { fixed: [], broken: [] } : changesOf(context.task.lastTests, report);
   context.task.lastTests = report;
   const testsEdited = [...context.task.editedFiles].filter(isTestFile);
-  const tests: Observation = { kind: 'tests', command, passed, failed: failing, errors, ...changes, testsEdited };
+  const tests: Observation = { kind: 'tests', command, passed, failed: failing, errors, ...changes, testsEdited, failures: failuresOf(report) };
   return { text: describeReport(report), summary: `${passed} passed, ${failing + errors} failed`, failed: false, observations: [terminal, tests] };
 }
 
