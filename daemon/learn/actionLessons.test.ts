@@ -70,6 +70,30 @@ it('rewards a whole reply with its own log-probs as behaviour', async () => {
   expect(pg?.behaviour).toEqual(source.turn.logprobs);
 });
 
+it('rewards and teaches where it went well and something was said all the same', async () => {
+  const { pg, opd, ids } = await sequenceOf(await reply({ advantage: 0.5, weight: 0.8 }, HINT));
+  expect(pg?.positions).toEqual(opd?.positions);
+  expect(pg?.advantages.every((advantage) => advantage === 0.4)).toBe(true);
+  expect(opd?.positions.at(-1)).toBe(ids.length - 1);
+});
+
+it('puts the developer’s text and a checker’s words into words that the teacher can follow, and keeps them from the student', async () => {
+  const source = await reply({});
+  const read = async (hint: Hint): Promise<string> => {
+    const rendered: string[] = [];
+    const render: EngineClient['render'] = (params, ...rest) => {
+      rendered.push(JSON.stringify(params.messages));
+      return engine.render(params, ...rest);
+    };
+    const listening = new Proxy(engine, { get: (target, key) => (key === 'render' ? render : Reflect.get(target, key, target) as unknown) });
+    const lesson = await actionLesson({ ...source, hints: [hint] }, { ...options, engine: listening });
+    expect((await engine.detokenize({ ids: 'sequence' in lesson ? [...lesson.sequence.ids] : [] })).text).not.toContain('log.at');
+    return rendered.join('');
+  };
+  expect(await read(hintOf('log.at("a", b)\n', 'developer'))).toMatch(/instruction\]\\nThis is what then stood in its place:\\n```\\nlog\.at/);
+  expect(await read(hintOf('ts: log.att is not defined', 'diagnostic'))).toMatch(/instruction\]\\nAvoid this problem:\\nts: log\.att is not defined/);
+});
+
 it('masks what is not known, with a reason', async () => {
   expect(await actionLesson(await reply({}, ''), options)).toMatchObject({ masked: expect.stringContaining('not known') as string });
   expect(await actionLesson(await reply({ route: 'sft' }, HINT), options)).toMatchObject({ masked: expect.stringContaining('Nobody wrote') as string });

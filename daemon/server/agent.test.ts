@@ -113,6 +113,8 @@ describe('a task with tools', () => {
     expect(new Set(all.map(({ turn }) => turn.action?.task)).size).toBe(1);
     expect(all[0]?.next?.observations).toMatchObject([{ kind: 'terminal', exitCode: 1 }, { kind: 'tests', passed: 0, failed: 1, fixed: [] }]);
     expect(all[3]?.next?.observations?.[1]).toMatchObject({ kind: 'tests', passed: 1, failed: 0, fixed: ['adds'], testsEdited: [] });
+    // Red at first and green in the end: every step up to there has its share.
+    expect(all.map(({ turn }) => daemon.journal.verdicts(turn.id).at(-1)?.score)).toEqual([1, 1, undefined, 1, undefined]);
     // The edit waits for its hunks, the reply for the user.
     expect([all[2]?.next, all[4]?.next]).toEqual([null, null]);
 
@@ -124,6 +126,7 @@ describe('a task with tools', () => {
 
     await chat(() => ({ text: 'sum.js.' }), 'No, say which file.', { previous: end.turn });
     expect(turns()[4]?.next).toMatchObject({ outcome: 'answered', observations: [{ kind: 'rating', rating: 'wrong', correction: 'Say which file.' }, { kind: 'message', text: 'No, say which file.' }] });
+    expect(daemon.journal.hints(end.turn ?? '').map(({ text: said }) => said)).toEqual(['Say which file.', 'No, say which file.']);
     expect(daemon.journal.samples({ workspace }), 'what an endpoint wrote has no token ids, and never trains').toEqual([]);
   });
 
@@ -168,6 +171,19 @@ describe('a task with tools', () => {
     daemon.journal.forget({ uri: pathToFileURL(join(folder, 'sum.js')).href }, 0);
     expect(turns().map(({ turn }) => turn.action?.request)).toEqual(['hi']);
     for (const name of readdirSync(home).filter((each) => each.startsWith('journal'))) expect(readFileSync(join(home, name)).includes('export const sum')).toBe(false);
+  });
+
+  it('that broke off at a call: what the user says next is said of that call', async () => {
+    await consent('work', 'chat');
+    const broken = chat((_, step) => {
+      if (step > 0) void endpoint?.close();
+      return step === 0 ? { tool: 'read_file', arguments: { path: 'sum.js' } } : { text: 'lost' };
+    });
+    await expect(broken).rejects.toThrow(/cannot be used/);
+    endpoint = undefined;
+    await chat(() => ({ text: 'Yes.' }), 'No, read package.json first.');
+    const [read, reply] = turns().map(({ turn }) => daemon.journal.hints(turn.id));
+    expect([read, reply]).toMatchObject([[{ source: 'correction', text: 'No, read package.json first.' }], []]);
   });
 
   it('the same words again are a retry, not an answer to the reply', async () => {
