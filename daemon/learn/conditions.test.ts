@@ -6,7 +6,7 @@ import { CONDITIONS, reasonToWait } from './conditions.ts';
 import type { MachineFacts } from './conditions.ts';
 import { onBattery } from './machine.ts';
 
-const IDLE: MachineFacts = { onBattery: null, loadPerCore: 0.2, training: false, sharedDevice: true, typingSecondsAgo: null, answerMs: null, heldSeconds: 0 };
+const IDLE: MachineFacts = { onBattery: null, loadPerCore: 0.2, training: false, sharedDevice: true, typingSecondsAgo: Infinity, answerMs: null, heldSeconds: 0 };
 
 describe('background training waits', () => {
   it('on battery, not on mains power and not where nothing is known', () => {

@@ -11,7 +11,7 @@ export interface MachineFacts {
   /** Serving and training share the device. */
   sharedDevice: boolean;
   /** Since the last completion was asked for; null = none yet. */
-  typingSecondsAgo: number | null;
+  typingSecondsAgo: number;
   /** Median answer time of the latest completions, milliseconds; null = unknown. */
   answerMs: number | null;
   /** How long training has been held. */
@@ -39,7 +39,7 @@ export function reasonToWait(facts: MachineFacts, limits: ConditionLimits = COND
   if (facts.heldSeconds >= limits.longestHoldSeconds) return null;
   const most = facts.training ? limits.stopLoad : limits.startLoad;
   if (facts.loadPerCore !== null && facts.loadPerCore > most) return `The machine is busy (load ${facts.loadPerCore.toFixed(1)} per core); learning goes on when it is not.`;
-  const typing = facts.typingSecondsAgo !== null && facts.typingSecondsAgo < limits.typingSeconds;
+  const typing = facts.typingSecondsAgo < limits.typingSeconds;
   const slow = facts.answerMs !== null && facts.answerMs > limits.slowMs;
   if (facts.sharedDevice && typing && slow) return 'You are typing, and suggestions come from the same device; learning goes on in a pause.';
   return null;

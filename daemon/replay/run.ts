@@ -122,7 +122,7 @@ class Run {
 
   async commit(commit: StreamCommit, texts: Texts, teachable: boolean): Promise<void> {
     this.#block = commit.commit;
-    const developer = new Developer(this.editor, this.clock, (place) => this.daemon.promptAt(this.workspace, place), this.#conduct);
+    const developer = new Developer(this.editor, this.clock, (place) => this.daemon.completion.promptAt(this.workspace, place), this.#conduct);
     const { count, places } = await developer.commit(planCommit(commit, texts, this.options.maxLines));
     const continuations = places.map((place): Continuation => ({ ...place.prompt, text: place.rest }));
     const nats = await logLikelihoods(this.engine, continuations, this.#adapterName());
@@ -140,7 +140,7 @@ class Run {
       serving,
     });
     for (const { version } of adapters) if (!this.#madeAfter.has(version)) this.#madeAfter.set(version, this.#records.length);
-    if (this.options.probes) this.#probed.push(await lookAt(this.options.probes, { editor: this.editor, engine: this.engine, adapter: this.#adapterName(), promptAt: (place) => this.daemon.promptAt(this.workspace, place) }, sum(this.#records.map(({ tally }) => tally.shown))));
+    if (this.options.probes) this.#probed.push(await lookAt(this.options.probes, { editor: this.editor, engine: this.engine, adapter: this.#adapterName(), promptAt: (place) => this.daemon.completion.promptAt(this.workspace, place) }, sum(this.#records.map(({ tally }) => tally.shown))));
   }
 
   async end(): Promise<KeptRun> {

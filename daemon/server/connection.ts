@@ -49,7 +49,7 @@ export function serveConnection(daemon: Daemon, link: MessageConnection): void {
       const hello = helloOf(params.initializationOptions);
       window = makeWindow(hello, documents, link);
       if (hello.ignoredFiles !== undefined) daemon.setIgnored(hello.workspace, hello.ignoredFiles);
-      if (hello.holdBack !== undefined) daemon.setHoldBack(hello.workspace, hello.holdBack);
+      if (hello.holdBack !== undefined) daemon.completion.setHoldBack(hello.workspace, hello.holdBack);
       daemon.join(window);
       return welcome(daemon, hello);
     } catch (thrown) {
@@ -109,7 +109,7 @@ function makeWindow(hello: EditorHello, documents: TextDocuments<TextDocument>, 
 async function inlineCompletion(daemon: Daemon, window: Window, documents: TextDocuments<TextDocument>, params: InlineCompletionParams, token: CancellationToken): Promise<InlineCompletionItem[]> {
   const document = documents.get(params.textDocument.uri);
   if (document === undefined) return [];
-  const turn = await daemon.inlineCompletion({
+  const turn = await daemon.completion.inline({
     window,
     uri: document.uri,
     languageId: document.languageId,

@@ -12,6 +12,9 @@ import { Trainer } from '../learn/trainer.ts';
 import type { TrainerParts } from '../learn/trainer.ts';
 import { adaptersPath } from './home.ts';
 
+/** Errors for which a request goes to another engine. */
+export const ELSEWHERE: readonly string[] = ['engineUnavailable', 'deadline', 'engineBusy', 'linkClosed'];
+
 export interface EngineChoice {
   modelDir: string;
   dtype?: 'fp32' | 'bf16' | 'int8' | 'nf4';

@@ -3,29 +3,20 @@
  * soon as its journal is open; the engine loads behind it, and signals are taken meanwhile.
  * Architecture invariant: serving never waits for learning, and capture never waits for the engine.
  */
-import { fileURLToPath } from 'node:url';
-import { relative } from 'node:path';
 import { adapterPublished, learningProgress, statusChanged } from '../../protocol/editor.ts';
 import type { SignalClass } from '../../protocol/consent.ts';
 import type { AdapterSummary, ConsentChoice, ConsentState, Status } from '../../protocol/editor.ts';
-import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
+import { toHindsightError } from '../../protocol/errors.ts';
+import type { HindsightError } from '../../protocol/errors.ts';
 import type { ServedAdapter } from '../adapters/store.ts';
-import { RecallIndex } from '../agent/completion/recall.ts';
-import type { Recalled } from '../agent/completion/recall.ts';
-import { HoldBack } from '../agent/completion/holdBack.ts';
-import { readChoice } from '../learn/choices.ts';
-import { complete, promptOf } from '../agent/completion/complete.ts';
-import type { CompletionRequest as PromptRequest } from '../agent/completion/complete.ts';
 import { systemClock } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { CommitWatch } from '../episodes/commits.ts';
 import { Intake } from '../episodes/intake.ts';
 import type { Batch } from '../episodes/intake.ts';
-import { isOffer } from '../episodes/turns.ts';
 import { blockOf, splitOf } from '../gate/holdout.ts';
 import type { Alarm } from '../gate/monitor.ts';
 import { Journal } from '../journal/journal.ts';
-import type { Turn } from '../journal/records.ts';
 import { reasonToWait } from '../learn/conditions.ts';
 import type { MachineFacts } from '../learn/conditions.ts';
 import { DEFAULT_SETTINGS, METHODS } from '../learn/settings.ts';
@@ -37,16 +28,14 @@ import { cannotJudge, EndpointVoter, EngineVoter } from '../reward/voters.ts';
 import type { Endpoint } from '../../protocol/agent.ts';
 import { AgentService } from './agent.ts';
 import { Attachment } from './attachment.ts';
-import { ContextScrubber } from '../privacy/context.ts';
 import type { Retraction } from '../privacy/signals.ts';
 import { DataService } from './data.ts';
 import { LearningService } from './learning.ts';
-import { startCore } from './core.ts';
+import { CompletionService } from './completion.ts';
+import { ELSEWHERE, startCore } from './core.ts';
 import type { Core, EngineChoice } from './core.ts';
 import { journalPath, makeHome } from './home.ts';
 import { learningPage } from './learningPage.ts';
-import { WorkspaceMemory } from './memory.ts';
-import { NewestOnly } from './newest.ts';
 import { PracticeService } from './practice.ts';
 import { statusOf } from './status.ts';
 import type { Window } from './window.ts';
@@ -56,16 +45,8 @@ const TICK_MS = 1000;
 const COMMIT_TICKS = 10;
 /** A status is sent at most so often. */
 const STATUS_MS = 300;
-/** An attached engine that does not have the serving version yet is given so long; then the local one serves. */
-const REMOTE_ADAPTER_MS = 1500;
-/** What sends a request elsewhere. */
-const ELSEWHERE = ['engineUnavailable', 'deadline', 'engineBusy', 'linkClosed'];
-/** A request made by typing waits so long for the next key. */
-const DEBOUNCE_MS = 40;
 /** Nobody has typed for so long: practice may begin. */
 const IDLE_MS = 600_000;
-/** Latest answers whose time says whether training gets in their way. */
-const ANSWERS = 15;
 
 export interface DaemonOptions extends EngineChoice {
   home: string;
@@ -83,20 +64,6 @@ export interface DaemonOptions extends EngineChoice {
   log?: (line: string) => void;
 }
 
-export interface CompletionRequest {
-  window: Window;
-  uri: string;
-  languageId: string;
-  version: number;
-  text: string;
-  /** UTF-16 offset of the cursor. */
-  offset: number;
-  trigger: 'typing' | 'invoked';
-  signal: AbortSignal;
-}
-
-type Surroundings = Pick<PromptRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory'>;
-
 export class Daemon {
   readonly #windows = new Set<Window>();
   readonly #intake: Intake;
@@ -104,27 +71,20 @@ export class Daemon {
   readonly #classifier = new PolarityClassifier();
   readonly #prm: Prm;
   #ticks = 0;
-  readonly #newest: NewestOnly;
-  readonly #scrubber = new ContextScrubber();
-  readonly #memory: WorkspaceMemory;
-  readonly #recalls = new Map<string, RecallIndex>();
-  readonly #holdBack: HoldBack;
-  /** What each workspace's window wishes; absent = as the settings say. */
-  readonly #holding = new Map<string, boolean>();
   readonly #core: Promise<Core>;
   #ready: Core | null = null;
   #failure: HindsightError | null = null;
-  readonly #offers = new Map<string, number>();
   readonly #remarks = new Map<string, string>();
   readonly #sent = new Map<string, string>();
   readonly #unsent = new Set<string>();
   #cancelTick: () => void = () => undefined;
-  #typedAt: number | null = null;
-  #answerMs: readonly number[] = [];
   readonly #stopping = new AbortController();
 
   /** The engine on another machine, if one is attached. */
   readonly attachment: Attachment;
+
+  /** Ghost text. */
+  readonly completion: CompletionService;
 
   /** Edits on request, and chat with tools. */
   readonly agent: AgentService;
@@ -143,14 +103,9 @@ export class Daemon {
     private readonly settings: LearnSettings,
     private readonly clock: Clock,
   ) {
-    this.#memory = new WorkspaceMemory(journal);
-    this.#holdBack = new HoldBack(journal);
     this.#intake = new Intake(journal, settings, clock, {
       onSamples: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
-      onClosed: (turn, next) => {
-        this.#memory.add(turn, next);
-        this.#holdBack.closed(turn, next);
-      },
+      onClosed: (turn, next) => this.completion.closed(turn, next),
       onQueued: () => this.#prm.poke(),
       onDrop: (workspace, alarm) => void this.#takeBack(workspace, alarm),
     });
@@ -163,7 +118,6 @@ export class Daemon {
       record: (turn, next, verdict, hints) => this.#intake.modelVerdict(turn, next, verdict, hints),
       log: (line) => options.log?.(line),
     });
-    this.#newest = new NewestOnly(clock);
     this.attachment = new Attachment({
       journal,
       home: options.home,
@@ -173,6 +127,20 @@ export class Daemon {
       log: options.log ?? (() => undefined),
     });
     this.#core = this.#startCore();
+    this.completion = new CompletionService({
+      journal,
+      intake: this.#intake,
+      settings,
+      clock,
+      core: this.#core,
+      attachment: this.attachment,
+      adapter: (core, workspace) => this.#serving(core, workspace),
+      openFiles: (workspace) => [...this.#windows].find((one) => one.workspace === workspace)?.openFiles() ?? null,
+      changed: (workspace) => this.#touch(workspace),
+      stopping: this.#stopping.signal,
+      ...(options.debounceMs !== undefined && { debounceMs: options.debounceMs }),
+      ...(options.blockOf !== undefined && { blockOf: options.blockOf }),
+    });
     this.agent = new AgentService({
       journal,
       intake: this.#intake,
@@ -205,7 +173,7 @@ export class Daemon {
     this.learning = new LearningService({
       journal,
       core: () => this.#core,
-      surroundings: (workspace, place) => this.#surroundings({ workspace, openFiles: () => this.#openFilesOf(workspace) }, place),
+      surroundings: (workspace, place) => this.completion.surroundings(workspace, place),
     });
     // A failure is in the status; whoever waits for the core gets it, too.
     this.#core.catch(() => undefined);
@@ -257,7 +225,7 @@ export class Daemon {
 
   join(window: Window): void {
     this.#windows.add(window);
-    if (this.#holds(window.workspace)) this.#holdBack.watch(window.workspace);
+    this.completion.joined(window.workspace);
     this.#sent.delete(window.workspace);
     this.#touch(window.workspace);
   }
@@ -273,11 +241,7 @@ export class Daemon {
   publish(batch: Batch, retractions: readonly Retraction[] = []): number {
     const acknowledged = this.#intake.publish(batch);
     this.#intake.retract(batch.session, retractions);
-    if (retractions.length > 0) {
-      this.#memory.forget(batch.workspace);
-      this.#recalls.delete(batch.workspace);
-      this.#holdBack.forget(batch.workspace);
-    }
+    if (retractions.length > 0) this.completion.forget(batch.workspace);
     if (batch.signals.some(({ kind }) => kind === 'commit.made')) void this.#commits.look(batch.workspace);
     this.#touch(batch.workspace);
     return acknowledged;
@@ -298,89 +262,6 @@ export class Daemon {
   /** The user's own patterns of files of which nothing is recorded. */
   setIgnored(workspace: string, globs: readonly string[]): void {
     this.#intake.admission.setIgnored(workspace, globs);
-  }
-
-  /** Whether suggestions that the user would hardly take are held back. */
-  setHoldBack(workspace: string, on: boolean): void {
-    this.#holding.set(workspace, on);
-  }
-
-  #holds(workspace: string): boolean {
-    return this.#holding.get(workspace) || this.settings.holdBack;
-  }
-
-  /** What the agent would write at the cursor; stored, where the owner consents, before it is shown.
-   *  @returns null when there is nothing to show */
-  async inlineCompletion(request: CompletionRequest): Promise<Turn | null> {
-    const { window, uri, trigger } = request;
-    const pause = trigger === 'typing' ? (this.options.debounceMs ?? DEBOUNCE_MS) : 0;
-    this.#typedAt = this.clock.now();
-    const answer = await this.#newest.run(`${window.session} ${uri}`, pause, request.signal, (signal) => this.#complete(request, signal));
-    if (answer === null || answer.finishReason === 'cancelled') return null;
-    const turn = this.#holds(answer.workspace) ? this.#holdBack.weigh(answer) : answer;
-    const stored = this.#intake.offer(turn);
-    if (stored && isOffer(turn)) this.#offers.set(turn.workspace, (this.#offers.get(turn.workspace) ?? 0) + 1);
-    this.#touch(turn.workspace);
-    return turn.shownText === '' ? null : turn;
-  }
-
-  /** On the attached engine while its link is up; the local one serves when that is lost on the way. */
-  async #complete(request: CompletionRequest, signal: AbortSignal): Promise<Turn | null> {
-    const remote = this.attachment.serving(request.window.workspace);
-    if (remote !== null) {
-      try {
-        return await this.#completeOn(remote, request, AbortSignal.any([signal, this.#stopping.signal]), REMOTE_ADAPTER_MS);
-      } catch (thrown) {
-        if (!ELSEWHERE.includes(toHindsightError(thrown).errorName)) throw thrown;
-      }
-    }
-    const core = await until(this.#core, signal);
-    return core === null || core.engine.down ? null : this.#completeOn(core, request, signal);
-  }
-
-  async #completeOn(core: Core, request: CompletionRequest, signal: AbortSignal, adapterMs?: number): Promise<Turn | null> {
-    const { window, uri, languageId, version } = request;
-    const { session, workspace } = window;
-    const now = this.clock.now();
-    const block = this.options.blockOf?.({ uri, at: now }) ?? blockOf(uri, now);
-    const adapter = await soon(this.#serving(core, workspace), adapterMs);
-    const split = splitOf(block, this.settings.holdoutShare);
-    const asked = performance.now();
-    const around = await this.#surroundings(window, request);
-    const recall = METHODS[this.settings.method].recall ? { recalled: this.#intake.admission.ignores(workspace, uri) ? null : this.#recall(workspace, around), choice: readChoice(this.journal, workspace) } : null;
-    const turn = await complete({ ...around, recall, workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
-    this.#answerMs = [...this.#answerMs.slice(1 - ANSWERS), performance.now() - asked];
-    return turn;
-  }
-
-  /** The prompt that a completion at a cursor has. Nothing is generated or stored: the replay measures
-   *  the developer's text with it, also where nobody asked for a completion. */
-  async promptAt(workspace: string, place: { uri: string; text: string; offset: number }): Promise<{ promptIds: number[]; healed: string }> {
-    const core = this.attachment.serving(workspace) ?? (await this.#core);
-    const window = [...this.#windows].find((one) => one.workspace === workspace);
-    if (window === undefined) throw new HindsightError('badRequest', { problem: `No window works in ${workspace}`, remedy: 'Connect one first.' });
-    const { ids, healed } = await promptOf(await this.#surroundings(window, place), core);
-    return { promptIds: ids, healed };
-  }
-
-  /** What a prompt is made of: without the secrets in it, because a prompt is stored and learned from. */
-  async #surroundings({ workspace, openFiles }: Pick<Window, 'workspace' | 'openFiles'>, place: { uri: string; text: string; offset: number }): Promise<Surroundings> {
-    const { uri, text, offset } = await this.#scrubber.document(place);
-    const others = await this.#scrubber.files(openFiles().filter((file) => file.uri !== uri && !this.#intake.admission.ignores(workspace, file.uri)));
-    const memory = METHODS[this.settings.method].memory ? this.#memory.search(workspace, text.slice(0, offset), text.slice(offset)) : [];
-    return { path: pathIn(workspace, uri), text, offset, openFiles: others.map((file) => ({ path: pathIn(workspace, file.uri), text: file.text })), memory };
-  }
-
-  #openFilesOf(workspace: string): ReturnType<Window['openFiles']> {
-    return [...this.#windows].find((one) => one.workspace === workspace)?.openFiles() ?? [];
-  }
-
-  /** What stands at a like place of the workspace, as far as the daemon has seen it. */
-  #recall(workspace: string, { path, text, offset, openFiles }: Surroundings): Recalled | null {
-    const index = this.#recalls.get(workspace) ?? new RecallIndex();
-    this.#recalls.set(workspace, index);
-    for (const file of [...openFiles, { path, text }]) index.see(file.path, file.text);
-    return index.recall(path, text.slice(0, offset), text.slice(offset));
   }
 
   /** A version that cannot be put on the engine does not stop the agent: the base model answers. */
@@ -409,7 +290,7 @@ export class Daemon {
       paused: this.#ready?.trainer.paused ?? false,
       waiting: this.#ready?.trainer.waiting ?? null,
       stepping: this.#stepping(workspace),
-      offers: this.#offers.get(workspace) ?? 0,
+      offers: this.completion.offers(workspace),
       lessons: this.#intake.lessons(workspace),
       remark: this.#remarks.get(workspace) ?? null,
     });
@@ -417,7 +298,7 @@ export class Daemon {
 
   /** The status with where each turn is in the pipe, and what models were asked: for a person who looks. */
   detailedStatus(workspace: string): Status {
-    return { ...this.status(workspace), stages: this.journal.stages(workspace, this.clock.now()), prm: this.#prm.metrics(), holdBack: this.#holdBack.sentence(workspace, this.#holds(workspace)) };
+    return { ...this.status(workspace), stages: this.journal.stages(workspace, this.clock.now()), prm: this.#prm.metrics(), holdBack: this.completion.holdBackSentence(workspace) };
   }
 
   async pause(): Promise<Record<string, never>> {
@@ -536,16 +417,15 @@ export class Daemon {
 
   /** While windows are open and nobody types, and the machine could train. */
   #practiseWhenIdle(): void {
-    const quietMs = this.#typedAt === null ? Infinity : this.clock.now() - this.#typedAt;
-    if (quietMs < IDLE_MS || this.#stepping() || this.#reasonToWait(false, 0) !== null) return;
+    if (this.completion.quietMs < IDLE_MS || this.#stepping() || this.#reasonToWait(false, 0) !== null) return;
     this.practice.idle([...new Set([...this.#windows].map((window) => window.workspace))]);
   }
 
   /** One engine serves and trains, so they always share its device. */
   #reasonToWait(training: boolean, heldSeconds: number): string | null {
     if (this.options.machine === undefined) return null;
-    const typingSecondsAgo = this.#typedAt === null ? null : (this.clock.now() - this.#typedAt) / 1000;
-    return reasonToWait({ ...this.options.machine(), training, sharedDevice: true, typingSecondsAgo, answerMs: median(this.#answerMs), heldSeconds });
+    const { quietMs, answerMs } = this.completion;
+    return reasonToWait({ ...this.options.machine(), training, sharedDevice: true, typingSecondsAgo: quietMs / 1000, answerMs, heldSeconds });
   }
 
   #stepping(workspace?: string): boolean {
@@ -558,9 +438,7 @@ export class Daemon {
   }
 
   #dropMemory(): void {
-    this.#memory.forgetAll();
-    this.#recalls.clear();
-    this.#scrubber.clear();
+    this.completion.forgetAll();
     this.agent.forgetWords();
     this.#remarks.clear();
     this.#touchAll();
@@ -594,40 +472,4 @@ export class Daemon {
   #tell(workspace: string, say: (window: Window) => void): void {
     for (const window of this.#windows) if (window.workspace === workspace) say(window);
   }
-}
-
-/** @throws engineUnavailable when it takes longer */
-async function soon<T>(promise: Promise<T>, milliseconds: number | undefined): Promise<T> {
-  if (milliseconds === undefined) return promise;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new HindsightError('engineUnavailable', { reason: 'it does not have the version yet' })), milliseconds);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
-function median(values: readonly number[]): number | null {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? null;
-}
-
-/** @returns null when it was aborted first */
-async function until<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
-  if (signal.aborted) return null;
-  let stop: () => void = () => undefined;
-  const aborted = new Promise<null>((resolve) => {
-    stop = () => resolve(null);
-    signal.addEventListener('abort', stop);
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
-}
-
-/** Path of a document as the prompt shows it: relative to the workspace where it is inside. */
-function pathIn(workspace: string, uri: string): string {
-  if (!uri.startsWith('file:') || !workspace.startsWith('file:')) return uri;
-  const path = relative(fileURLToPath(workspace), fileURLToPath(uri)).replaceAll('\\', '/');
-  return path.startsWith('..') ? fileURLToPath(uri) : path;
 }

@@ -54,6 +54,10 @@ export class HoldBack {
     this.#workspaces.delete(workspace);
   }
 
+  forgetAll(): void {
+    this.#workspaces.clear();
+  }
+
   /** @param on  the user wants suggestions to be held back */
   sentence(workspace: string, on: boolean): string {
     return describe(this.#watched(workspace).calibrated, on);

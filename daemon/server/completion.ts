@@ -1,0 +1,240 @@
+/** Ghost text: what is asked at a cursor, of which engine, with what around it, and whether it is shown. */
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
+import type { ServedAdapter } from '../adapters/store.ts';
+import { complete, promptOf } from '../agent/completion/complete.ts';
+import type { CompletionRequest as PromptRequest } from '../agent/completion/complete.ts';
+import { HoldBack } from '../agent/completion/holdBack.ts';
+import { RecallIndex } from '../agent/completion/recall.ts';
+import type { Recalled } from '../agent/completion/recall.ts';
+import type { Clock } from '../clock.ts';
+import type { Intake } from '../episodes/intake.ts';
+import { isOffer } from '../episodes/turns.ts';
+import { blockOf as halfHourOf, splitOf } from '../gate/holdout.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { NextState, Turn } from '../journal/records.ts';
+import { readChoice } from '../learn/choices.ts';
+import { METHODS } from '../learn/settings.ts';
+import type { LearnSettings } from '../learn/settings.ts';
+import { ContextScrubber } from '../privacy/context.ts';
+import type { Attachment } from './attachment.ts';
+import { ELSEWHERE } from './core.ts';
+import type { Core } from './core.ts';
+import { WorkspaceMemory } from './memory.ts';
+import { NewestOnly } from './newest.ts';
+import type { Window } from './window.ts';
+
+/** A request made by typing waits so long for the next key. */
+const DEBOUNCE_MS = 40;
+/** An attached engine that does not have the serving version yet is given so long; then the local one serves. */
+const REMOTE_ADAPTER_MS = 1500;
+/** Latest answers whose time says whether training gets in their way. */
+const ANSWERS = 15;
+
+export interface CompletionRequest {
+  window: Window;
+  uri: string;
+  languageId: string;
+  version: number;
+  text: string;
+  /** UTF-16 offset of the cursor. */
+  offset: number;
+  trigger: 'typing' | 'invoked';
+  signal: AbortSignal;
+}
+
+export type Place = Pick<CompletionRequest, 'uri' | 'text' | 'offset'>;
+
+type Surroundings = Pick<PromptRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory'>;
+
+export interface CompletionParts {
+  journal: Journal;
+  intake: Intake;
+  settings: LearnSettings;
+  clock: Clock;
+  core: Promise<Core>;
+  attachment: Attachment;
+  adapter: (core: Core, workspace: string) => Promise<ServedAdapter | null>;
+  /** @returns null when no window works in the workspace */
+  openFiles: (workspace: string) => ReturnType<Window['openFiles']> | null;
+  changed: (workspace: string) => void;
+  stopping: AbortSignal;
+  debounceMs?: number;
+  /** What the holdout is drawn on; the default is a file's half hour. */
+  blockOf?: (offer: { uri: string; at: number }) => string;
+}
+
+export class CompletionService {
+  readonly #newest: NewestOnly;
+  readonly #scrubber = new ContextScrubber();
+  readonly #memory: WorkspaceMemory;
+  readonly #recalls = new Map<string, RecallIndex>();
+  readonly #holdBack: HoldBack;
+  /** What each workspace's window wishes; absent = as the settings say. */
+  readonly #holding = new Map<string, boolean>();
+  readonly #offers = new Map<string, number>();
+  #typedAt: number | null = null;
+  #answerMs: readonly number[] = [];
+
+  constructor(private readonly parts: CompletionParts) {
+    this.#newest = new NewestOnly(parts.clock);
+    this.#memory = new WorkspaceMemory(parts.journal);
+    this.#holdBack = new HoldBack(parts.journal);
+  }
+
+  /** Milliseconds since somebody typed; infinite before the first request. */
+  get quietMs(): number {
+    return this.#typedAt === null ? Infinity : this.parts.clock.now() - this.#typedAt;
+  }
+
+  /** Median of the latest answers, in milliseconds; null before the first. */
+  get answerMs(): number | null {
+    return this.#answerMs.toSorted((a, b) => a - b)[Math.floor(this.#answerMs.length / 2)] ?? null;
+  }
+
+  /** Suggestions offered to a workspace since the daemon started. */
+  offers(workspace: string): number {
+    return this.#offers.get(workspace) ?? 0;
+  }
+
+  /** What the agent would write at the cursor; stored, where the owner consents, before it is shown.
+   *  @returns null when there is nothing to show */
+  async inline(request: CompletionRequest): Promise<Turn | null> {
+    const { window, uri, trigger } = request;
+    const pause = trigger === 'typing' ? (this.parts.debounceMs ?? DEBOUNCE_MS) : 0;
+    this.#typedAt = this.parts.clock.now();
+    const answer = await this.#newest.run(`${window.session} ${uri}`, pause, request.signal, (signal) => this.#anywhere(request, signal));
+    if (answer === null || answer.finishReason === 'cancelled') return null;
+    const turn = this.#holds(answer.workspace) ? this.#holdBack.weigh(answer) : answer;
+    const stored = this.parts.intake.offer(turn);
+    if (stored && isOffer(turn)) this.#offers.set(turn.workspace, this.offers(turn.workspace) + 1);
+    this.parts.changed(turn.workspace);
+    return turn.shownText === '' ? null : turn;
+  }
+
+  /** The prompt that a completion at a cursor has. Nothing is generated or stored: the replay measures
+   *  the developer's text with it, also where nobody asked for a completion. */
+  async promptAt(workspace: string, place: Place): Promise<{ promptIds: number[]; healed: string }> {
+    const core = this.parts.attachment.serving(workspace) ?? (await this.parts.core);
+    if (this.parts.openFiles(workspace) === null) throw new HindsightError('badRequest', { problem: `No window works in ${workspace}`, remedy: 'Connect one first.' });
+    const { ids, healed } = await promptOf(await this.surroundings(workspace, place), core);
+    return { promptIds: ids, healed };
+  }
+
+  /** What a prompt is made of: without the secrets in it, because a prompt is stored and learned from. */
+  async surroundings(workspace: string, place: Place, openFiles = this.parts.openFiles(workspace) ?? []): Promise<Surroundings> {
+    const { uri, text, offset } = await this.#scrubber.document(place);
+    const others = await this.#scrubber.files(openFiles.filter((file) => file.uri !== uri && !this.parts.intake.admission.ignores(workspace, file.uri)));
+    const memory = METHODS[this.parts.settings.method].memory ? this.#memory.search(workspace, text.slice(0, offset), text.slice(offset)) : [];
+    return { path: pathIn(workspace, uri), text, offset, openFiles: others.map((file) => ({ path: pathIn(workspace, file.uri), text: file.text })), memory };
+  }
+
+  /** A window came. */
+  joined(workspace: string): void {
+    if (this.#holds(workspace)) this.#holdBack.watch(workspace);
+  }
+
+  /** A turn closed. */
+  closed(turn: Turn, next: NextState): void {
+    this.#memory.add(turn, next);
+    this.#holdBack.closed(turn, next);
+  }
+
+  /** Whether suggestions that the user would hardly take are held back. */
+  setHoldBack(workspace: string, on: boolean): void {
+    this.#holding.set(workspace, on);
+  }
+
+  holdBackSentence(workspace: string): string {
+    return this.#holdBack.sentence(workspace, this.#holds(workspace));
+  }
+
+  /** Something was taken out of the journal: what was read of it is read anew. */
+  forget(workspace: string): void {
+    this.#memory.forget(workspace);
+    this.#recalls.delete(workspace);
+    this.#holdBack.forget(workspace);
+  }
+
+  forgetAll(): void {
+    this.#memory.forgetAll();
+    this.#holdBack.forgetAll();
+    this.#recalls.clear();
+    this.#scrubber.clear();
+  }
+
+  #holds(workspace: string): boolean {
+    return this.#holding.get(workspace) || this.parts.settings.holdBack;
+  }
+
+  /** On the attached engine while its link is up; the local one serves when that is lost on the way. */
+  async #anywhere(request: CompletionRequest, signal: AbortSignal): Promise<Turn | null> {
+    const remote = this.parts.attachment.serving(request.window.workspace);
+    if (remote !== null) {
+      try {
+        return await this.#on(remote, request, AbortSignal.any([signal, this.parts.stopping]), REMOTE_ADAPTER_MS);
+      } catch (thrown) {
+        if (!ELSEWHERE.includes(toHindsightError(thrown).errorName)) throw thrown;
+      }
+    }
+    const core = await until(this.parts.core, signal);
+    return core === null || core.engine.down ? null : this.#on(core, request, signal);
+  }
+
+  async #on(core: Core, request: CompletionRequest, signal: AbortSignal, adapterMs?: number): Promise<Turn | null> {
+    const { journal, intake, settings, clock } = this.parts;
+    const { window, uri, languageId, version } = request;
+    const { session, workspace } = window;
+    const now = clock.now();
+    const block = this.parts.blockOf?.({ uri, at: now }) ?? halfHourOf(uri, now);
+    const adapter = await soon(this.parts.adapter(core, workspace), adapterMs);
+    const split = splitOf(block, settings.holdoutShare);
+    const asked = performance.now();
+    const around = await this.surroundings(workspace, request, window.openFiles());
+    const recall = METHODS[settings.method].recall ? { recalled: intake.admission.ignores(workspace, uri) ? null : this.#recall(workspace, around), choice: readChoice(journal, workspace) } : null;
+    const turn = await complete({ ...around, recall, workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
+    this.#answerMs = [...this.#answerMs.slice(1 - ANSWERS), performance.now() - asked];
+    return turn;
+  }
+
+  /** What stands at a like place of the workspace, as far as the daemon has seen it. */
+  #recall(workspace: string, { path, text, offset, openFiles }: Surroundings): Recalled | null {
+    const index = this.#recalls.get(workspace) ?? new RecallIndex();
+    this.#recalls.set(workspace, index);
+    for (const file of [...openFiles, { path, text }]) index.see(file.path, file.text);
+    return index.recall(path, text.slice(0, offset), text.slice(offset));
+  }
+}
+
+/** @throws engineUnavailable when it takes longer */
+async function soon<T>(promise: Promise<T>, milliseconds: number | undefined): Promise<T> {
+  if (milliseconds === undefined) return promise;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new HindsightError('engineUnavailable', { reason: 'it does not have the version yet' })), milliseconds);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** @returns null when it was aborted first */
+async function until<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  if (signal.aborted) return null;
+  let stop: () => void = () => undefined;
+  const aborted = new Promise<null>((resolve) => {
+    stop = () => resolve(null);
+    signal.addEventListener('abort', stop);
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/** Path of a document as the prompt shows it: relative to the workspace where it is inside. */
+function pathIn(workspace: string, uri: string): string {
+  if (!uri.startsWith('file:') || !workspace.startsWith('file:')) return uri;
+  const path = relative(fileURLToPath(workspace), fileURLToPath(uri)).replaceAll('\\', '/');
+  return path.startsWith('..') ? fileURLToPath(uri) : path;
+}
