@@ -28,9 +28,16 @@ export interface EngineOptions {
 }
 
 /** Seconds after which a call is given up, where its caller names none. */
-const DEADLINES = { hello: 30, load: 600, compute: 120, train: 600 } as const;
+const DEADLINES = { hello: 60, load: 600, compute: 120, train: 600 } as const;
 /** Milliseconds before the n-th restart in a row: doubled from the first to the last. */
 const BACKOFF = { first: 100, last: 10_000 } as const;
+
+/** @param failures  in a row, the last one included
+ *  @returns milliseconds until the engine is started again */
+export function restartDelay(failures: number): number {
+  return Math.min(BACKOFF.first * 2 ** (failures - 1), BACKOFF.last);
+}
+
 /** Milliseconds after which a running engine counts as healthy again. */
 const HEALTHY_AFTER = 10_000;
 
@@ -153,7 +160,7 @@ export class EngineClient implements Engine {
   }
 
   private scheduleRestart(): void {
-    const wait = Math.min(BACKOFF.first * 2 ** this.failures++, BACKOFF.last);
+    const wait = restartDelay(++this.failures);
     this.options.log?.(`The engine is gone: ${this.reason}. It is started again in ${wait} ms.`);
     this.restart = setTimeout(() => void this.reopen(), wait);
   }

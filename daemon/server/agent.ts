@@ -60,7 +60,7 @@ export interface AgentParts {
   journal: Journal;
   intake: Intake;
   clock: Clock;
-  core: Promise<Core>;
+  core: () => Promise<Core>;
   adapter(core: Core, workspace: string): Promise<ServedAdapter | null>;
   splitOf(uri: string, now: number): Turn['split'];
   changed(workspace: string): void;
@@ -219,7 +219,7 @@ export class AgentService {
   /** @throws chatModelMissing, and what the engine could not start for */
   async #model(window: Window | null, endpoint: Endpoint | undefined): Promise<ChatModel> {
     if (endpoint !== undefined) return new ScrubbedChatModel(new EndpointChatModel(endpoint));
-    const core = await this.parts.core;
+    const core = await this.parts.core();
     const problem = cannotChat(core.engine, this.parts.anySize ? 'any size' : 'capable');
     if (problem !== null) throw new HindsightError('chatModelMissing', { model: problem });
     return new ScrubbedChatModel(new EngineChatModel(core.engine, window === null ? null : await this.parts.adapter(core, window.workspace)));

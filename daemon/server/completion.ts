@@ -19,7 +19,7 @@ import { METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import { ContextScrubber } from '../privacy/context.ts';
 import type { Attachment } from './attachment.ts';
-import { ELSEWHERE } from './core.ts';
+import { PASSING } from './core.ts';
 import type { Core } from './core.ts';
 import { WorkspaceMemory } from './memory.ts';
 import { NewestOnly } from './newest.ts';
@@ -53,7 +53,7 @@ export interface CompletionParts {
   intake: Intake;
   settings: LearnSettings;
   clock: Clock;
-  core: Promise<Core>;
+  core: () => Promise<Core>;
   attachment: Attachment;
   adapter: (core: Core, workspace: string) => Promise<ServedAdapter | null>;
   /** @returns null when no window works in the workspace */
@@ -116,7 +116,7 @@ export class CompletionService {
   /** The prompt that a completion at a cursor has. Nothing is generated or stored: the replay measures
    *  the developer's text with it, also where nobody asked for a completion. */
   async promptAt(workspace: string, place: Place): Promise<{ promptIds: number[]; healed: string }> {
-    const core = this.parts.attachment.serving(workspace) ?? (await this.parts.core);
+    const core = this.parts.attachment.serving(workspace) ?? (await this.parts.core());
     if (this.parts.openFiles(workspace) === null) throw new HindsightError('badRequest', { problem: `No window works in ${workspace}`, remedy: 'Connect one first.' });
     const { ids, healed } = await promptOf(await this.surroundings(workspace, place), core);
     return { promptIds: ids, healed };
@@ -175,10 +175,10 @@ export class CompletionService {
       try {
         return await this.#on(remote, request, AbortSignal.any([signal, this.parts.stopping]), REMOTE_ADAPTER_MS);
       } catch (thrown) {
-        if (!ELSEWHERE.includes(toHindsightError(thrown).errorName)) throw thrown;
+        if (!PASSING.includes(toHindsightError(thrown).errorName)) throw thrown;
       }
     }
-    const core = await until(this.parts.core, signal);
+    const core = await until(this.parts.core(), signal);
     return core === null || core.engine.down ? null : this.#on(core, request, signal);
   }
 

@@ -12,8 +12,8 @@ import { Trainer } from '../learn/trainer.ts';
 import type { TrainerParts } from '../learn/trainer.ts';
 import { adaptersPath } from './home.ts';
 
-/** Errors for which a request goes to another engine. */
-export const ELSEWHERE: readonly string[] = ['engineUnavailable', 'deadline', 'engineBusy', 'linkClosed'];
+/** What passes: a request goes to another engine, and an engine that could not start for it is started again. */
+export const PASSING: readonly string[] = ['engineUnavailable', 'deadline', 'engineBusy', 'linkClosed'];
 
 export interface EngineChoice {
   modelDir: string;

@@ -26,6 +26,8 @@ import { tryConnect } from './socket.ts';
 const HINDSIGHT = resolve(import.meta.dirname, '../../dist/hindsight.js');
 /** HINDSIGHT_KILLS=1000 is the whole claim and takes an hour or two; a failure names its seed's turn. */
 const KILLS = Number(process.env['HINDSIGHT_KILLS'] ?? (process.env['HINDSIGHT_FULL'] === '1' ? 50 : 6));
+/** An engine that was killed is back long before, also on a busy machine. */
+const NO_ANSWER_MS = 180_000;
 const WORKSPACE = 'file:///p';
 const URI = 'file:///p/src/a.ts';
 const SESSION = 's';
@@ -152,7 +154,11 @@ it(`loses nothing and trains nothing twice across ${KILLS} kills of daemon and e
   for (let kill = 0; kill < KILLS; kill++) {
     // Most kills meet an engine at work, the others whatever is starting.
     editor.answered = random() < 0.25;
-    while (!editor.answered) await editor.line(index++);
+    const asked = Date.now();
+    while (!editor.answered) {
+      await editor.line(index++);
+      if (Date.now() - asked > NO_ANSWER_MS) throw new Error(`nothing was suggested for ${NO_ANSWER_MS / 1000} s after kill ${kill}`);
+    }
     const until = Date.now() + 100 + random() * 3500;
     const target = random() < 0.6 ? 'daemon' : 'engine';
     const killed = pause(until - Date.now()).then(() => {

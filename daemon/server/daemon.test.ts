@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -259,4 +260,23 @@ describe('a daemon without a usable model', () => {
     await poor.stop();
     rmSync(folder, { recursive: true });
   });
+
+  it('starts the engine again that was killed while it started', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'hindsight-late-'));
+    const late = await Daemon.start({ home: folder, modelDir: bundledModel() });
+    const first = late.ready;
+    const starting = engines().find((pid) => pid !== engine.pid);
+    process.kill(starting ?? 0, 'SIGKILL');
+    await expect(first).rejects.toThrow(/SIGKILL/);
+    expect(late.status(WORKSPACE).state).toBe('offline');
+    await expect.poll(() => late.status(WORKSPACE).state, { timeout: 60_000 }).not.toBe('offline');
+    await late.ready;
+    await late.stop();
+    rmSync(folder, { recursive: true });
+  });
 });
+
+/** Processes of engines that this one started. */
+function engines(): number[] {
+  return execFileSync('pgrep', ['-P', String(process.pid), '-f', 'engine'], { encoding: 'utf8' }).trim().split('\n').map(Number);
+}

@@ -12,6 +12,7 @@ import type { ServedAdapter } from '../adapters/store.ts';
 import { systemClock } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { CommitWatch } from '../episodes/commits.ts';
+import { restartDelay } from '../engine/client.ts';
 import { Intake } from '../episodes/intake.ts';
 import type { Batch } from '../episodes/intake.ts';
 import { blockOf, splitOf } from '../gate/holdout.ts';
@@ -32,7 +33,7 @@ import type { Retraction } from '../privacy/signals.ts';
 import { DataService } from './data.ts';
 import { LearningService } from './learning.ts';
 import { CompletionService } from './completion.ts';
-import { ELSEWHERE, startCore } from './core.ts';
+import { PASSING, startCore } from './core.ts';
 import type { Core, EngineChoice } from './core.ts';
 import { journalPath, makeHome } from './home.ts';
 import { learningPage } from './learningPage.ts';
@@ -71,7 +72,7 @@ export class Daemon {
   readonly #classifier = new PolarityClassifier();
   readonly #prm: Prm;
   #ticks = 0;
-  readonly #core: Promise<Core>;
+  #core: Promise<Core>;
   #ready: Core | null = null;
   #failure: HindsightError | null = null;
   readonly #remarks = new Map<string, string>();
@@ -132,7 +133,7 @@ export class Daemon {
       intake: this.#intake,
       settings,
       clock,
-      core: this.#core,
+      core: () => this.#core,
       attachment: this.attachment,
       adapter: (core, workspace) => this.#serving(core, workspace),
       openFiles: (workspace) => [...this.#windows].find((one) => one.workspace === workspace)?.openFiles() ?? null,
@@ -145,7 +146,7 @@ export class Daemon {
       journal,
       intake: this.#intake,
       clock,
-      core: this.#core,
+      core: () => this.#core,
       adapter: (core, workspace) => this.#serving(core, workspace),
       splitOf: (uri, now) => splitOf(blockOf(uri, now), settings.holdoutShare),
       changed: (workspace) => this.#touch(workspace),
@@ -156,7 +157,7 @@ export class Daemon {
       journal,
       admission: this.#intake.admission,
       clock,
-      core: this.#core,
+      core: () => this.#core,
       adapter: (core, workspace) => this.#serving(core, workspace),
       learned: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
       stopping: this.#stopping.signal,
@@ -175,8 +176,6 @@ export class Daemon {
       core: () => this.#core,
       surroundings: (workspace, place) => this.completion.surroundings(workspace, place),
     });
-    // A failure is in the status; whoever waits for the core gets it, too.
-    this.#core.catch(() => undefined);
     this.attachment.restore();
     this.#tick();
   }
@@ -270,7 +269,7 @@ export class Daemon {
       return await core.adapters.ensureServing(workspace);
     } catch (thrown) {
       const error = toHindsightError(thrown);
-      if (ELSEWHERE.includes(error.errorName)) throw error;
+      if (PASSING.includes(error.errorName)) throw error;
       this.#remark(workspace, error.message);
       return null;
     }
@@ -338,16 +337,31 @@ export class Daemon {
 
   // ── inside ─────────────────────────────────────────────────────────────────────────────────
 
-  async #startCore(): Promise<Core> {
-    const { log = () => undefined } = this.options;
+  /** A failure is in the status, and whoever waits for the core gets it, too. What may pass is tried again: a
+   *  daemon whose engine was killed, or was slow to start on a busy machine, is not without one for good. */
+  #startCore(failures = 0): Promise<Core> {
+    const core = this.#openCore();
+    core.catch((thrown: unknown) => {
+      const error = toHindsightError(thrown);
+      const again = PASSING.includes(error.errorName) && !this.#stopping.signal.aborted;
+      this.options.log?.(again ? `${error.message} It is started again in ${restartDelay(failures + 1)} ms.` : error.message);
+      if (!again) return;
+      this.clock.after(restartDelay(failures + 1), () => {
+        if (!this.#stopping.signal.aborted) this.#core = this.#startCore(failures + 1);
+      });
+    });
+    return core;
+  }
+
+  async #openCore(): Promise<Core> {
     try {
       this.#ready = await this.#coreOver(this.options, (workspace) => this.attachment.training(workspace) === null);
+      this.#failure = null;
       this.#ready.engine.onRestart(() => this.#touchAll());
       if (!this.#stopping.signal.aborted) this.#ready.trainer.recover();
       return this.#ready;
     } catch (thrown) {
       this.#failure = toHindsightError(thrown);
-      log(this.#failure.message);
       throw this.#failure;
     } finally {
       this.#touchAll();

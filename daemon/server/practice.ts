@@ -25,7 +25,7 @@ export interface PracticeParts {
   journal: Journal;
   admission: Admission;
   clock: Clock;
-  core: Promise<Core>;
+  core: () => Promise<Core>;
   adapter(core: Core, workspace: string): Promise<ServedAdapter | null>;
   /** Samples of a workspace are new. */
   learned(workspace: string): void;
@@ -70,7 +70,7 @@ export class PracticeService {
 
   async #practise(failed: FailedTask, workspace: string, endpoint: Endpoint | undefined, signal: AbortSignal): Promise<Task> {
     const { journal, admission, clock, adapter, learned } = this.parts;
-    const core = await this.parts.core;
+    const core = await this.parts.core();
     const serving = await adapter(core, workspace);
     const trial = { request: failed.request, workspace: fileURLToPath(workspace), ignores: (file: string) => admission.ignores(workspace, pathToFileURL(file).href) };
     const practised = await practise(trial, modelOf(core, serving, endpoint), signal);
