@@ -242,7 +242,8 @@ export interface NativeModel {
 
   /** Adapters are numbered handles, > 0. Calls on one handle keep their order: a step waits for the
    *  requests it would change and holds up later ones, so a handle that trains should not serve
-   *  users; `cloneAdapter` makes an independent copy to serve. */
+   *  users; `cloneAdapter` makes an independent copy of its weights to serve,
+   *  without gradients and AdamW's moments. */
   createAdapter(config: AdapterConfig): Promise<number>;
   /** Reads a PEFT folder; `optimizer.safetensors` beside it restores AdamW's moments if `training`.
    *  Read and written again it is the same adapter, configuration byte for byte; fp16 and bf16

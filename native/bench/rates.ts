@@ -234,6 +234,7 @@ export function runSwap(options: RateOptions): Promise<RateReport> {
     };
     const streams = [stream(), stream()];
     const latencies: number[] = [];
+    const deletions: Promise<void>[] = [];
     const start = performance.now();
     for (let i = 1; i <= runs; i++) {
       const version = i % 2;
@@ -241,12 +242,12 @@ export function runSwap(options: RateOptions): Promise<RateReport> {
       const began = performance.now();
       serving = { handle: await model.cloneAdapter(versions[version]?.handle ?? 0), version };
       latencies.push(performance.now() - began);
-      void model.deleteAdapter(old);
+      deletions.push(model.deleteAdapter(old));
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     const seconds = (performance.now() - start) / 1000;
     running = false;
-    await Promise.all(streams);
+    await Promise.all([...streams, ...deletions]);
     const rate = served / seconds;
     return {
       ...report(bench, 'swap', { seq, tokens: count, runs, rank }), tokensPerSecond: { median: rate, min: rate, max: rate }, latencyMs: percentiles(latencies),

@@ -492,6 +492,7 @@ napi_value loadAdapter(Call& call) {
     try {
       auto adapter = std::make_shared<std::unique_ptr<Adapter>>(std::make_unique<Adapter>(readPeft(dir, engine->config())));
       if (training) readOptimizer(dir, **adapter);
+      else if (!engine->device()) (*adapter)->pack(engine->ops(), engine->weights().dtype, Pass::Serving);  // here, so that no token waits for it
       auto job = makeJob(kAdapterPriority, 0, Access::Read);
       job->abandon = [pending] { Pending<int>::reject(pending, Failure("MODEL_CLOSED", "The model was closed while the adapter was loading: load the model again.")); };
       Engine* target = engine.get();
@@ -518,7 +519,7 @@ napi_value writeAdapter(Call& call) {
   job->abandon = [pending] { Pending<Nothing>::reject(pending, Failure("MODEL_CLOSED", "The model was closed before the adapter was written: load it again.")); };
   job->run = [pending, engine, adapter, dir, optimizer](Job&) {
     try {
-      std::shared_ptr<Adapter> copy = engine->copyAdapter(adapter);
+      std::shared_ptr<Adapter> copy = engine->copyAdapter(adapter, optimizer ? AdapterParts::Optimizer : AdapterParts::Weights);
       std::thread([pending, copy, dir, optimizer] {
         try {
           writePeft(dir, *copy, optimizer);
@@ -537,7 +538,7 @@ napi_value writeAdapter(Call& call) {
 
 napi_value cloneAdapter(Call& call) {
   const int adapter = adapterArg(call, 1);
-  return submit<int>(call, handleOf(call), makeJob(kAdapterPriority, adapter, Access::Read), [adapter](Engine& engine, Job&) { return engine.addAdapter(engine.copyAdapter(adapter)); }, convertInt);
+  return submit<int>(call, handleOf(call), makeJob(kAdapterPriority, adapter, Access::Read), [adapter](Engine& engine, Job&) { return engine.cloneAdapter(adapter); }, convertInt);
 }
 
 napi_value deleteAdapter(Call& call) {

@@ -38,6 +38,24 @@ void Adapter::index(int layers) {
     (tensors[i].isB ? indexB : indexA)[tensors[i].layer * kTargets + tensors[i].target] = static_cast<int>(i);
 }
 
+void Adapter::assign(const Adapter& from, AdapterParts parts) {
+  rank = from.rank;
+  alpha = from.alpha;
+  tensors = from.tensors;
+  weights = from.weights;
+  gradients.clear();
+  const bool optimizer = parts == AdapterParts::Optimizer;
+  moment1 = optimizer ? from.moment1 : std::vector<float>();
+  moment2 = optimizer ? from.moment2 : std::vector<float>();
+  step = optimizer ? from.step : 0;
+  ++version;
+  changed = from.changed;
+  configText = from.configText;
+  metadata = from.metadata;
+  indexA = from.indexA;
+  indexB = from.indexB;
+}
+
 void Adapter::prepareTraining() {
   if (!gradients.empty()) return;
   gradients.assign(weights.size(), 0.0f);
@@ -45,21 +63,23 @@ void Adapter::prepareTraining() {
   moment2.assign(weights.size(), 0.0f);
 }
 
-void Adapter::pack(const Ops& ops, Dtype base) {
-  if (packedVersion_ == version) return;
+void Adapter::pack(const Ops& ops, Dtype base, Pass pass) {
   const Dtype dtype = base == Dtype::Fp32 ? Dtype::Fp32 : Dtype::Bf16;
+  const bool turn = pass == Pass::Training && dtype != Dtype::Fp32;
+  if (packedVersion_ == version && (!turn || turnedVersion_ == version)) return;
   const int layers = static_cast<int>(indexA.size()) / kTargets, step = padded4(rank);
   packed_.clear();
   packed_.resize(indexA.size());
   groups_.clear();
   packedHome_.reset();
+  turnedHome_.reset();
   groups_.resize(static_cast<size_t>(layers) * kGroups);
-  std::vector<float> stacked, turned;
+  std::vector<float> scaled, stacked, turned;
   const auto transposed = [&](const std::vector<float>& w, int rows, int cols) {
     turned.resize(w.size());
     for (int r = 0; r < rows; ++r)
       for (int c = 0; c < cols; ++c) turned[static_cast<size_t>(c) * rows + r] = w[static_cast<size_t>(r) * cols + c];
-    return packWeight(ops, turned.data(), cols, rows, dtype);
+    return packWeight(ops, turned.data(), cols, rows, dtype, &turnedHome_);
   };
   for (int layer = 0; layer < layers; ++layer)
     for (int g = 0; g < kGroups; ++g) {
@@ -72,10 +92,10 @@ void Adapter::pack(const Ops& ops, Dtype base) {
         const LoraTensor &a = tensors[indexA[slot]], &b = tensors[indexB[slot]];
         PackedLora& lora = packed_[slot];
         lora.offset = group.width;
-        std::vector<float> scaled(weights.begin() + static_cast<long>(b.offset), weights.begin() + static_cast<long>(b.offset + b.size()));
+        scaled.assign(weights.begin() + static_cast<long>(b.offset), weights.begin() + static_cast<long>(b.offset + b.size()));
         for (float& value : scaled) value *= scale();
         lora.b = packWeight(ops, scaled.data(), b.rows, b.cols, dtype, &packedHome_);
-        if (dtype != Dtype::Fp32) lora.bTransposed = transposed(scaled, b.rows, b.cols);
+        if (turn) lora.bTransposed = transposed(scaled, b.rows, b.cols);
         inputs = a.cols;
         group.width += step;
         stacked.insert(stacked.end(), weights.begin() + static_cast<long>(a.offset), weights.begin() + static_cast<long>(a.offset + a.size()));
@@ -83,9 +103,10 @@ void Adapter::pack(const Ops& ops, Dtype base) {
       }
       if (!group.width) continue;
       group.a = packWeight(ops, stacked.data(), group.width, inputs, dtype, &packedHome_);
-      if (dtype != Dtype::Fp32) group.aTransposed = transposed(stacked, group.width, inputs);
+      if (turn) group.aTransposed = transposed(stacked, group.width, inputs);
     }
   packedVersion_ = version;
+  if (turn) turnedVersion_ = version;
 }
 
 Adapter createAdapter(const ModelConfig& config, int rank, double alpha, const std::vector<std::string>& targets, uint64_t seed) {

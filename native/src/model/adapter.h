@@ -23,6 +23,10 @@ struct LoraTensor {
   size_t size() const { return static_cast<size_t>(rows) * cols; }
 };
 
+enum class AdapterParts { Weights, Optimizer };
+/// A training pass also reads the transposed forms.
+enum class Pass { Serving, Training };
+
 struct Adapter {
   int rank = 0;
   double alpha = 0;
@@ -39,6 +43,8 @@ struct Adapter {
   /// Index into tensors of A and B, or -1. [layer * kTargets + target]
   std::vector<int> indexA, indexB;
 
+  /// Becomes another adapter, in its own memory where that suffices. Gradients are not copied.
+  void assign(const Adapter& from, AdapterParts parts);
   float scale() const { return static_cast<float>(alpha / rank); }
   void index(int layers);
   /// Gradient and moment buffers exist only on adapters that train.
@@ -56,14 +62,14 @@ struct Adapter {
   }
   /// Widest x A^T of any group.
   int widest() const { return 3 * padded4(rank); }
-  void pack(const Ops& ops, Dtype base);
+  void pack(const Ops& ops, Dtype base, Pass pass);
 
  private:
   /// What serving reads, in one piece: eight adapters in small pages cost as much as the model.
-  Arena packedHome_;
+  Arena packedHome_, turnedHome_;
   std::vector<PackedLora> packed_;   // [layer * kTargets + target]
   std::vector<PackedGroup> groups_;  // [layer * kGroups + group]
-  uint64_t packedVersion_ = UINT64_MAX;
+  uint64_t packedVersion_ = UINT64_MAX, turnedVersion_ = UINT64_MAX;
 };
 
 /// A fresh adapter: A Kaiming-uniform with a = sqrt(5) (bound 1/sqrt(K)), B = 0.

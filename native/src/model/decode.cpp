@@ -14,7 +14,7 @@ void Transformer::decode(const std::vector<Slice>& slices, float* hidden) {
   for (const Slice& slice : slices) {
     ensureRope(slice.kv->length + slice.rows);
     slice.kv->extend(layout_, slice.rows);
-    if (slice.adapter) slice.adapter->pack(math_.ops(), weights_.dtype);
+    if (slice.adapter) slice.adapter->pack(math_.ops(), weights_.dtype, Pass::Serving);
     embed(slice.tokens, slice.rows, hidden + static_cast<size_t>(rows) * config_.hidden);
     pages.emplace_back();
     for (const auto& page : slice.kv->pages) pages.back().push_back(page->data.get());

@@ -178,7 +178,7 @@ void Transformer::layerForward(int layer, int rows, const Place& place, Adapter*
 void Transformer::forward(const int32_t* tokens, int rows, KvSequence& kv, Adapter* adapter, const std::atomic<bool>* cancelled, float* hidden) {
   ensureRope(kv.length + rows);
   kv.extend(layout_, rows);
-  if (adapter) adapter->pack(math_.ops(), weights_.dtype);
+  if (adapter) adapter->pack(math_.ops(), weights_.dtype, Pass::Serving);
   serveArena_.reset();
   std::vector<float*> pages;
   for (const auto& page : kv.pages) pages.push_back(page->data.get());
@@ -210,7 +210,7 @@ size_t Transformer::stateFloats(int rows, const Adapter& adapter, int checkpoint
 TrainState Transformer::forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, int checkpointed, Arena& arena, const std::function<void()>& pause) {
   const int rows = static_cast<int>(tokens.size());
   ensureRope(rows);
-  adapter.pack(math_.ops(), weights_.dtype);
+  adapter.pack(math_.ops(), weights_.dtype, Pass::Training);
   TrainState state;
   state.rows = rows;
   state.tokens = tokens;

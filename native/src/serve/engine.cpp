@@ -74,29 +74,27 @@ int Engine::addAdapter(std::unique_ptr<Adapter> adapter) {
   return nextHandle_++;
 }
 
-std::unique_ptr<Adapter> Engine::copyAdapter(int handle) {
+int Engine::cloneAdapter(int handle) {
   const Adapter& from = adapter(handle);
+  if (spares_.empty()) spares_.push_back(std::make_unique<Adapter>());
+  std::unique_ptr<Adapter> copy = std::move(spares_.back());
+  spares_.pop_back();
+  copy->assign(from, AdapterParts::Weights);
+  return addAdapter(std::move(copy));
+}
+
+std::unique_ptr<Adapter> Engine::copyAdapter(int handle, AdapterParts parts) {
   auto copy = std::make_unique<Adapter>();
-  copy->rank = from.rank;
-  copy->alpha = from.alpha;
-  copy->tensors = from.tensors;
-  copy->weights = from.weights;
-  copy->gradients = from.gradients;
-  copy->moment1 = from.moment1;
-  copy->moment2 = from.moment2;
-  copy->step = from.step;
-  copy->changed = from.changed;
-  copy->configText = from.configText;
-  copy->metadata = from.metadata;
-  copy->indexA = from.indexA;
-  copy->indexB = from.indexB;
+  copy->assign(adapter(handle), parts);
   return copy;
 }
 
 void Engine::deleteAdapter(int handle) {
   known(handle);
+  std::unique_ptr<Adapter>& found = adapters_.at(handle);
   if (device_) device_->drop(handle);
   cache_.dropAdapter(handle, UINT64_MAX);
+  if (found->gradients.empty() && spares_.size() < kSpares) spares_.push_back(std::move(found));
   adapters_.erase(handle);
   noteCache();
 }

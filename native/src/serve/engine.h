@@ -36,6 +36,9 @@ struct LoadOptions {
 /// Prefill chunk: the longest a request of higher priority waits, and 1 % slower than no chunks.
 constexpr int kChunk = 256;
 
+/// Deleted copies that are kept for their memory: one version serves while the next is made and the last ones end.
+constexpr size_t kSpares = 2;
+
 struct ScoreRequest {
   std::vector<int32_t> ids, positions, candidates;
   int candidateCount = 0, topK = 0, adapter = 0;
@@ -82,7 +85,11 @@ class Engine {
   Adapter& adapter(int handle);
   /// Optimizer steps an adapter has taken.
   int64_t stepOf(int handle) { return known(handle).step; }
-  std::unique_ptr<Adapter> copyAdapter(int handle);
+  /// A copy of its weights to serve, without gradients and AdamW's state, in the memory of such a copy that was
+  /// deleted: fresh pages cost milliseconds, for which every request would wait. @returns its handle
+  int cloneAdapter(int handle);
+  /// A copy to write to a folder.
+  std::unique_ptr<Adapter> copyAdapter(int handle, AdapterParts parts);
   void deleteAdapter(int handle);
 
  private:
@@ -109,6 +116,7 @@ class Engine {
   PrefixCache cache_;
   Trainer trainer_;
   std::map<int, std::unique_ptr<Adapter>> adapters_;
+  std::vector<std::unique_ptr<Adapter>> spares_;  // for cloneAdapter(); at most kSpares
   int nextHandle_ = 1;
   std::vector<std::string> vocabulary_;
   SchemaCache schemas_;
