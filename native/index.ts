@@ -276,6 +276,9 @@ export interface NativeEngine {
   readonly isas: Isa[];
   /** Reads a Hugging Face folder on a thread of its own. Errors carry `code` and name a remedy. */
   load(options: LoadOptions): Promise<NativeModel>;
+  /** Writes the weights of a folder in int8 beside them; `load` with `dtype: 'int8'` then reads those instead, with the same
+   *  numbers to the last bit, and refuses them where they are of other weights (QUANTIZED_UNUSABLE). */
+  quantize(dir: string): Promise<void>;
   /** Empty where `device: 'cuda'` can work, else one sentence that says why not. */
   whyNoCuda(): string;
   /** What the GPU of `device: 'cuda'` calls itself; empty where there is none. */
@@ -308,7 +311,7 @@ export type NativeErrorCode =
   // loading a model
   | 'MODEL_MISSING' | 'CONFIG_MISSING' | 'WEIGHTS_MISSING' | 'FILE_MISSING'
   | 'CONFIG_INVALID' | 'INDEX_INVALID' | 'SAFETENSORS_CORRUPT' | 'FILE_TRUNCATED' | 'FILE_TOO_LARGE' | 'TENSOR_MISSING' | 'SHAPE_MISMATCH'
-  | 'CONFIG_UNSUPPORTED' | 'ARCHITECTURE_UNSUPPORTED' | 'DTYPE_UNSUPPORTED'
+  | 'CONFIG_UNSUPPORTED' | 'ARCHITECTURE_UNSUPPORTED' | 'DTYPE_UNSUPPORTED' | 'QUANTIZED_UNUSABLE'
   // adapters and training
   | 'ADAPTER_MISSING' | 'ADAPTER_INVALID' | 'ADAPTER_UNSUPPORTED' | 'ADAPTER_OTHER_BASE' | 'ADAPTER_UNKNOWN' | 'OPTIMIZER_INVALID' | 'WRITE_FAILED' | 'GRADIENT_NOT_FINITE'
   // requests
@@ -323,6 +326,7 @@ export interface NativeError extends Error {
 interface Addon {
   isas(): Isa[];
   load(options: LoadOptions & { threads: number }): Promise<{ handle: object; info: ModelInfo }>;
+  quantize(dir: string): Promise<void>;
   whyNoCuda(): string;
   cudaName(): string;
   selfTest(isa: Isa, seed: number): { op: string; shape: string; error: number }[];
@@ -452,6 +456,7 @@ export function loadNative(): NativeEngine {
   loaded = {
     isas: addon.isas(),
     load: async (options) => new AddonModel(addon, await addon.load({ ...options, threads: options.threads ?? availableParallelism() })),
+    quantize: (dir) => addon.quantize(dir),
     selfTest: (isa, seed) => addon.selfTest(isa, seed),
     whyNoCuda: () => addon.whyNoCuda(),
     cudaName: () => addon.cudaName(),

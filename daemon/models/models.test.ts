@@ -66,6 +66,13 @@ describe('hindsight model, engine and bench', () => {
     expect(status).toBe(0);
   });
 
+  it('import a model with its weights in int8 beside it', () => {
+    const { status, stdout } = hindsight('model', 'import', bundledModel(), '--name', 'small', '--quantize', 'int8');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^small is in /);
+    expect(readdirSync(path.join(home, 'models', 'small'))).toContain('model.int8.safetensors');
+  });
+
   it('refuse bad models, each in one sentence', () => {
     const dir = path.join(home, 'bad');
     const spoil = (file: string, content: string | null): void => {

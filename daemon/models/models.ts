@@ -54,8 +54,9 @@ export function freeName(name: string, home: string): string {
 }
 
 /** Copies the files of a model into the home, under a temporary name until all are there.
+ *  @param prepare called with the folder before it gets its name
  *  @throws badRequest where the name is taken, and what inspectModel throws */
-export async function importModel(source: string, name: string, home: string): Promise<ModelFacts> {
+export async function importModel(source: string, name: string, home: string, prepare: (folder: string) => Promise<void> = () => Promise.resolve()): Promise<ModelFacts> {
   const root = modelsPath(home);
   const target = path.join(root, freeName(name, home));
   const { files } = await inspectModel(source);
@@ -67,6 +68,7 @@ export async function importModel(source: string, name: string, home: string): P
       const copy = await open(path.join(temporary, file), 'r+');
       await copy.sync().finally(() => copy.close());
     }
+    await prepare(temporary);
     await rename(temporary, target);
   } catch (thrown) {
     await rm(temporary, { recursive: true, force: true });

@@ -269,6 +269,22 @@ napi_value load(Call& call) {
   return promise;
 }
 
+napi_value quantize(Call& call) {
+  napi_env env = call.env;
+  const std::string dir = readString(env, call.arg(0), "dir");
+  napi_value promise = nullptr;
+  auto pending = Pending<Nothing>::create(env, environmentOf(env).channel, convertNothing, &promise);
+  std::thread([dir, pending] {
+    try {
+      quantizeWeights(dir, readConfig(dir));
+      Pending<Nothing>::resolve(pending, Nothing{});
+    } catch (...) {
+      Pending<Nothing>::reject(pending, describe(std::current_exception()));
+    }
+  }).detach();
+  return promise;
+}
+
 /// Empty where `device: cuda` can work, else why not.
 napi_value whyNoCuda(Call& call) { return makeString(call.env, whyNoDevice()); }
 napi_value cudaName(Call& call) { return makeString(call.env, deviceName()); }
@@ -792,6 +808,7 @@ void define(napi_env env, napi_value exports, const char* name) {
 
 napi_value initialise(napi_env env, napi_value exports) {
   define<load>(env, exports, "load");
+  define<quantize>(env, exports, "quantize");
   define<isas>(env, exports, "isas");
   define<setVocabulary>(env, exports, "setVocabulary");
   define<generate>(env, exports, "generate");

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "io/failure.h"
@@ -65,24 +66,42 @@ std::string readText(const std::string& path, size_t limit) {
   return text;
 }
 
-void writeDurably(const std::string& path, const void* data, size_t bytes) {
-  const auto fail = [&](int fd) {
-    const std::string reason = std::strerror(errno);
-    if (fd >= 0) ::close(fd);
-    throw Failure("WRITE_FAILED", path + " cannot be written (" + reason + "): check free space and permissions.");
-  };
+std::string fileStamp(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return "";
+#if defined(__APPLE__)
+  const timespec& changed = info.st_mtimespec;
+#else
+  const timespec& changed = info.st_mtim;
+#endif
+  return std::to_string(info.st_size) + " bytes at " + std::to_string(changed.tv_sec) + "." + std::to_string(changed.tv_nsec);
+}
+
+[[noreturn]] static void writeFailed(const std::string& path, int fd) {
+  const std::string reason = std::strerror(errno);
+  if (fd >= 0) ::close(fd);
+  throw Failure("WRITE_FAILED", path + " cannot be written (" + reason + "): check free space and permissions.");
+}
+
+void writeDurably(const std::string& path, const std::vector<Bytes>& pieces) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) fail(fd);
-  const auto* source = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t put = ::write(fd, source, bytes);
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) fail(fd);
-    source += put;
-    bytes -= static_cast<size_t>(put);
+  if (fd < 0) writeFailed(path, fd);
+  for (const Bytes& piece : pieces) {
+    const auto* source = static_cast<const char*>(piece.data);
+    for (size_t left = piece.count; left > 0;) {
+      const ssize_t put = ::write(fd, source, left);
+      if (put < 0 && errno == EINTR) continue;
+      if (put <= 0) writeFailed(path, fd);
+      source += put;
+      left -= static_cast<size_t>(put);
+    }
   }
-  if (::fsync(fd) != 0) fail(fd);
+  if (::fsync(fd) != 0) writeFailed(path, fd);
   ::close(fd);
+}
+
+void replaceFile(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) != 0) writeFailed(to, -1);
 }
 
 void syncDirectory(const std::string& path) {

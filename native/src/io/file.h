@@ -29,8 +29,17 @@ class InputFile {
 bool fileExists(const std::string& path);
 bool directoryExists(const std::string& path);
 std::string readText(const std::string& path, size_t limit);
-/// Writes and fsyncs. @throws Failure WRITE_FAILED
-void writeDurably(const std::string& path, const void* data, size_t bytes);
+/// Its size and time of change, as text.
+std::string fileStamp(const std::string& path);
+
+struct Bytes {
+  const void* data;
+  size_t count;
+};
+/// Writes the pieces one after the other and fsyncs. @throws Failure WRITE_FAILED
+void writeDurably(const std::string& path, const std::vector<Bytes>& pieces);
+/// @throws Failure WRITE_FAILED
+void replaceFile(const std::string& from, const std::string& to);
 void syncDirectory(const std::string& path);
 
 }  // namespace hindsight

@@ -153,7 +153,7 @@ const TensorEntry* TensorFile::find(const std::string& name) const {
 
 std::vector<uint8_t> TensorFile::readRaw(const TensorEntry& entry) const {
   std::vector<uint8_t> raw(entry.end - entry.begin);
-  file_.read(entry.begin, raw.data(), raw.size());
+  readInto(entry, raw.data());
   return raw;
 }
 
@@ -206,17 +206,16 @@ void writeTensorFile(const std::string& path, const std::vector<TensorToWrite>& 
     if (header.size() > 1) header += ",";
     header += quoteJson(t.name) + ":{\"dtype\":\"" + t.dtype + "\",\"shape\":[";
     for (size_t i = 0; i < t.shape.size(); ++i) header += (i ? "," : "") + std::to_string(t.shape[i]);
-    header += "],\"data_offsets\":[" + std::to_string(offset) + "," + std::to_string(offset + t.bytes.size()) + "]}";
-    offset += t.bytes.size();
+    header += "],\"data_offsets\":[" + std::to_string(offset) + "," + std::to_string(offset + t.bytes.count) + "]}";
+    offset += t.bytes.count;
   }
   header += "}";
   while (header.size() % 8) header += ' ';
-  std::vector<uint8_t> file(8 + header.size() + offset);
-  for (int i = 0; i < 8; ++i) file[i] = static_cast<uint8_t>(static_cast<uint64_t>(header.size()) >> (8 * i));
-  std::copy(header.begin(), header.end(), file.begin() + 8);
-  auto at = file.begin() + 8 + static_cast<long>(header.size());
-  for (const TensorToWrite& t : tensors) at = std::copy(t.bytes.begin(), t.bytes.end(), at);
-  writeDurably(path, file.data(), file.size());
+  uint8_t length[8];
+  for (int i = 0; i < 8; ++i) length[i] = static_cast<uint8_t>(static_cast<uint64_t>(header.size()) >> (8 * i));
+  std::vector<Bytes> pieces{{length, sizeof length}, {header.data(), header.size()}};
+  for (const TensorToWrite& t : tensors) pieces.push_back(t.bytes);
+  writeDurably(path, pieces);
 }
 
 }  // namespace hindsight

@@ -29,6 +29,7 @@ class TensorFile {
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }
   const TensorEntry* find(const std::string& name) const;
   std::vector<uint8_t> readRaw(const TensorEntry& entry) const;
+  void readInto(const TensorEntry& entry, void* out) const { file_.read(entry.begin, out, entry.end - entry.begin); }
   const std::string& path() const { return path_; }
 
  private:
@@ -48,7 +49,7 @@ struct TensorToWrite {
   std::string name;
   std::string dtype;
   std::vector<int64_t> shape;
-  std::vector<uint8_t> bytes;
+  Bytes bytes;
 };
 void writeTensorFile(const std::string& path, const std::vector<TensorToWrite>& tensors,
                      const std::vector<std::pair<std::string, std::string>>& metadata);

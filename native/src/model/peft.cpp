@@ -153,22 +153,22 @@ void readOptimizer(const std::string& dir, Adapter& adapter) {
 
 void writePeft(const std::string& dir, const Adapter& adapter, bool withOptimizer) {
   if (!directoryExists(dir)) throw Failure("ADAPTER_MISSING", "The folder " + dir + " does not exist: create it before writing an adapter.");
+  std::vector<std::vector<uint8_t>> converted;
   std::vector<TensorToWrite> tensors;
+  converted.reserve(adapter.tensors.size());
   for (const LoraTensor& t : adapter.tensors) {
     const std::string dtype = adapter.changed ? "F32" : t.dtype;
-    tensors.push_back({t.name, dtype, {t.rows, t.cols}, fromFloats(dtype, adapter.weights.data() + t.offset, t.size())});
+    converted.push_back(fromFloats(dtype, adapter.weights.data() + t.offset, t.size()));
+    tensors.push_back({t.name, dtype, {t.rows, t.cols}, {converted.back().data(), converted.back().size()}});
   }
   writeTensorFile(dir + "/adapter_model.safetensors", tensors, adapter.metadata);
-  writeDurably(dir + "/adapter_config.json", adapter.configText.data(), adapter.configText.size());
+  writeDurably(dir + "/adapter_config.json", {{adapter.configText.data(), adapter.configText.size()}});
   if (withOptimizer && !adapter.moment1.empty()) {
-    std::vector<TensorToWrite> state;
-    std::vector<uint8_t> step(8);
-    std::memcpy(step.data(), &adapter.step, 8);
-    state.push_back({"step", "I64", {1}, step});
+    std::vector<TensorToWrite> state{{"step", "I64", {1}, {&adapter.step, sizeof adapter.step}}};
     for (const LoraTensor& t : adapter.tensors)
       for (const bool second : {false, true})
         state.push_back({(second ? "exp_avg_sq." : "exp_avg.") + t.name, "F32", {t.rows, t.cols},
-                         fromFloats("F32", (second ? adapter.moment2 : adapter.moment1).data() + t.offset, t.size())});
+                         {(second ? adapter.moment2 : adapter.moment1).data() + t.offset, t.size() * sizeof(float)}});
     writeTensorFile(dir + "/optimizer.safetensors", state, {});
   }
   syncDirectory(dir);

@@ -11,6 +11,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "io/sha256.h"
+#include "model/quantized.h"
 
 namespace hindsight {
 namespace {
@@ -28,6 +29,13 @@ class Checkpoint {
     } else {
       throw Failure("WEIGHTS_MISSING", "The folder " + dir + " has neither model.safetensors nor model.safetensors.index.json: download the weights in safetensors format.");
     }
+  }
+
+  /// What tells that the files are still those of a moment ago.
+  std::string stamp() const {
+    std::string text;
+    for (const auto& file : files_) text += file->path().substr(file->path().rfind('/') + 1) + " " + fileStamp(file->path()) + "; ";
+    return text;
   }
 
   bool has(const std::string& name) const { return where_.count(name) > 0; }
@@ -133,22 +141,25 @@ Dtype storedDtype(const ModelConfig& config, int target, Dtype dtype) {
   return dtype == Dtype::Int8 && faithful ? Dtype::Bf16 : dtype;
 }
 
+std::string headName(const ModelConfig& config) { return config.tiedHead ? "model.embed_tokens.weight" : "lm_head.weight"; }
+
 /// Where tensors come from: a checkpoint, or a random number generator.
 using Source = std::function<std::vector<float>(const std::string& name, const std::vector<int64_t>& shape)>;
 
 /// One tensor after the other: nothing but the packed copies stays.
-Weights build(const ModelConfig& config, const Ops& ops, Dtype dtype, const Source& read) {
+/// @param copy  where the matrices are taken from instead, or null
+Weights build(const ModelConfig& config, const Ops& ops, Dtype dtype, const Source& read, const QuantizedCopy* copy = nullptr) {
   Weights w;
   w.dtype = dtype;
   w.byteActivations = dtype == Dtype::Int8 && config.hidden > kSmallHidden;
   // int8 costs most where it meets the logits; a head that fits the cache gains nothing from it.
   const Dtype headDtype = dtype == Dtype::Int8 && static_cast<int64_t>(config.vocab) * config.hidden <= kSmallHead ? Dtype::Bf16 : dtype;
   const auto vector = [&](const std::string& name, int size) { return copyFloats(read(name, {size})); };
-  {
-    const std::vector<float> embedding = read("model.embed_tokens.weight", {config.vocab, config.hidden});
-    if (config.tiedHead) w.head = packWeight(ops, embedding.data(), config.vocab, config.hidden, headDtype);
-    else w.embedding = copyFloats(embedding);
-  }
+  const auto matrix = [&](const std::string& name, int n, int k, Dtype stored) {
+    return copy ? copy->read(name, n, k, stored) : packWeight(ops, read(name, {n, k}).data(), n, k, stored);
+  };
+  if (config.tiedHead) w.head = matrix(headName(config), config.vocab, config.hidden, headDtype);
+  else w.embedding = copyFloats(read("model.embed_tokens.weight", {config.vocab, config.hidden}));
   for (int i = 0; i < config.layers; ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
     w.layers.emplace_back();
@@ -157,7 +168,7 @@ Weights build(const ModelConfig& config, const Ops& ops, Dtype dtype, const Sour
       int n = 0, k = 0;
       targetShape(config, t, n, k);
       const std::string name = prefix + targetParent(t) + "." + targetName(t);
-      layer.linear[t] = packWeight(ops, read(name + ".weight", {n, k}).data(), n, k, storedDtype(config, t, dtype));
+      layer.linear[t] = matrix(name + ".weight", n, k, storedDtype(config, t, dtype));
       if (hasBias(config, t)) setBias(ops, layer.linear[t], read(name + ".bias", {n}).data());
     }
     layer.inputNorm = vector(prefix + "input_layernorm.weight", config.hidden);
@@ -168,8 +179,7 @@ Weights build(const ModelConfig& config, const Ops& ops, Dtype dtype, const Sour
     }
   }
   w.finalNorm = vector("model.norm.weight", config.hidden);
-  if (!config.tiedHead)
-    w.head = packWeight(ops, read("lm_head.weight", {config.vocab, config.hidden}).data(), config.vocab, config.hidden, headDtype);
+  if (!config.tiedHead) w.head = matrix(headName(config), config.vocab, config.hidden, headDtype);
   return w;
 }
 
@@ -189,16 +199,40 @@ void refuseUnknownBias(const Checkpoint& files, const ModelConfig& config) {
 
 }  // namespace
 
-Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops, Dtype dtype) {
-  Checkpoint files(dir);
+namespace {
+
+Weights fromCheckpoint(Checkpoint& files, const ModelConfig& config, const Ops& ops, Dtype dtype, const QuantizedCopy* copy) {
   refuseUnknownBias(files, config);
   Sha256 hash;
   hash.update(config.describe() + "|");
   uint64_t parameters = 0;
-  Weights w = build(config, ops, dtype, [&](const std::string& name, const std::vector<int64_t>& shape) { return files.read(name, shape, hash, parameters); });
-  w.parameters = parameters;
-  w.fingerprint = hash.hex();
+  Weights w = build(config, ops, dtype, [&](const std::string& name, const std::vector<int64_t>& shape) { return files.read(name, shape, hash, parameters); }, copy);
+  w.parameters = copy ? copy->parameters() : parameters;
+  w.fingerprint = copy ? copy->fingerprint() : hash.hex();
   return w;
+}
+
+std::string stampOf(const Checkpoint& files, const ModelConfig& config) { return config.describe() + "; " + files.stamp(); }
+
+}  // namespace
+
+Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops, Dtype dtype) {
+  Checkpoint files(dir);
+  const std::unique_ptr<QuantizedCopy> copy = dtype == Dtype::Int8 ? QuantizedCopy::in(dir) : nullptr;
+  if (copy && copy->stamp() != stampOf(files, config) && copy->fingerprint() != streamWeights(dir, config, [](const std::string&, int, int, const float*) {}).fingerprint)
+    copy->refuse("was made of other weights than those beside it");
+  return fromCheckpoint(files, config, ops, dtype, copy.get());
+}
+
+void quantizeWeights(const std::string& dir, const ModelConfig& config) {
+  Checkpoint files(dir);
+  const std::string stamp = stampOf(files, config);
+  const Weights w = fromCheckpoint(files, config, *portableOps(), Dtype::Int8, nullptr);  // packed alike on every instruction set
+  std::vector<NamedMatrix> matrices{{headName(config), &w.head}};
+  for (int i = 0; i < config.layers; ++i)
+    for (int t = 0; t < kTargets; ++t)
+      matrices.emplace_back("model.layers." + std::to_string(i) + "." + targetParent(t) + "." + targetName(t) + ".weight", &w.layers[i].linear[t]);
+  QuantizedCopy::write(dir, stamp, w, matrices);
 }
 
 Weights randomWeights(const ModelConfig& config, const Ops& ops, Dtype dtype) {

@@ -41,9 +41,12 @@ struct Weights {
 /// [N,K] of a target's base weight.
 void targetShape(const ModelConfig& config, int target, int& n, int& k);
 
-/// @throws Failure WEIGHTS_MISSING, TENSOR_MISSING, SHAPE_MISMATCH, DTYPE_UNSUPPORTED, and what
+/// In int8 from the copy beside them where there is one (quantized.h).
+/// @throws Failure WEIGHTS_MISSING, TENSOR_MISSING, SHAPE_MISMATCH, DTYPE_UNSUPPORTED, QUANTIZED_UNUSABLE, and what
 /// TensorFile throws.
 Weights loadWeights(const std::string& dir, const ModelConfig& config, const Ops& ops, Dtype dtype);
+/// Writes the int8 copy of the weights of `dir` beside them. @throws what loadWeights throws, and WRITE_FAILED
+void quantizeWeights(const std::string& dir, const ModelConfig& config);
 /// Weights of the right shapes and sizes without a file, for benchmarks.
 Weights randomWeights(const ModelConfig& config, const Ops& ops, Dtype dtype);
 
