@@ -11,6 +11,7 @@ import { registerParticipant } from './chat/participant.ts';
 import { ratingActions } from './chat/ratings.ts';
 import { OpenRequests } from './chat/requests.ts';
 import { MirrorTerminal } from './chat/terminals.ts';
+import type { NextEdits } from './completion/nextEdits.ts';
 import type { DaemonConnection } from './connection/connection.ts';
 import { HunkLenses, reviewActions } from './review/commands.ts';
 import { editSelection } from './review/editCommand.ts';
@@ -28,7 +29,7 @@ export interface AgentPlace {
 }
 
 export class AgentWindow implements vscode.Disposable {
-  readonly actions: OtherActions;
+  readonly actions: Omit<OtherActions, keyof NextEdits['actions']>;
   readonly #requests = new OpenRequests();
   readonly #reviews: Reviews;
   readonly #terminal: MirrorTerminal;

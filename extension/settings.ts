@@ -17,6 +17,16 @@ export function holdBack(): boolean {
   return vscode.workspace.getConfiguration('hindsight').get<boolean>('holdBack', false);
 }
 
+/** Whether suggestions come later, or for a while not at all, after those that were turned down. */
+export function adaptive(): boolean {
+  return vscode.workspace.getConfiguration('hindsight').get<boolean>('completions.adaptive', true);
+}
+
+/** Whether a change that was just made is offered at the next place. */
+export function nextEdits(): boolean {
+  return vscode.workspace.getConfiguration('hindsight').get<boolean>('nextEdits.enabled', true);
+}
+
 export function windowSettings(): WindowSettings {
   const settings = vscode.workspace.getConfiguration('hindsight');
   return { home: settings.get<string>('home', ''), daemonArguments: settings.get<string[]>('daemonArguments', []) };

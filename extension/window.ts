@@ -5,10 +5,11 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { adapterPublished, consentGet, consentSet, learningProgress, statusChanged, statusGet, type ConsentChoice, type Status } from '../protocol/editor.ts';
 import { toHindsightError } from '../protocol/errors.ts';
-import { signalPublish } from '../protocol/signals.ts';
+import { signalPublish, type Signal } from '../protocol/signals.ts';
 import { testsRead } from '../protocol/tests.ts';
 import { on, type Link } from '../protocol/transport.ts';
 import { completionMiddleware, recordAccepted } from './completion/accepted.ts';
+import { NextEdits } from './completion/nextEdits.ts';
 import { hindsightHome } from '../protocol/address.ts';
 import { DaemonConnection, type Greeting } from './connection/connection.ts';
 import { isCovered } from '../protocol/consent.ts';
@@ -16,7 +17,7 @@ import { IgnoredFiles } from '../protocol/ignored.ts';
 import { Consent, UNCHOSEN } from './consent/consent.ts';
 import { OwnData } from './consent/ownData.ts';
 import { askForConsent, pickClasses } from './consent/question.ts';
-import { holdBack, ignoredFiles, windowSettings } from './settings.ts';
+import { adaptive, holdBack, ignoredFiles, nextEdits, windowSettings } from './settings.ts';
 import { recordBranches } from './signals/branches.ts';
 import { openDocuments, recordDocuments } from './signals/documents.ts';
 import type { Publish } from './signals/outbox.ts';
@@ -42,6 +43,7 @@ export class HindsightWindow {
   readonly #consent: Consent;
   readonly #learning: LearningView;
   readonly #agent: AgentWindow;
+  readonly #nextEdits: NextEdits;
   readonly #remote: RemoteEngines;
   readonly #subscriptions: vscode.Disposable[] = [];
   #seal: Promise<Seal> | undefined;
@@ -65,13 +67,10 @@ export class HindsightWindow {
       folder,
       connection: this.#connection,
       consent: () => this.#consent.choice,
-      record: (signal) => {
-        if (!this.#recorder.isRecording) return;
-        this.#recorder.record(signal);
-        void this.#recorder.flush();
-      },
+      record: (signal) => this.#recordNow(signal),
       log: (line) => this.log.info(line),
     });
+    this.#nextEdits = new NextEdits((signal) => this.#recordNow(signal));
   }
 
   async open(): Promise<void> {
@@ -100,11 +99,12 @@ export class HindsightWindow {
         statusBar: this.#statusBar,
         remote: this.#remote,
         refreshStatus: () => this.#refreshStatus(),
-        others: this.#agent.actions,
+        others: { ...this.#agent.actions, ...this.#nextEdits.actions },
       }),
       this.#agent,
+      this.#nextEdits,
       vscode.workspace.onDidChangeConfiguration((event) => {
-        if (!['hindsight.privacy.ignoredFiles', 'hindsight.holdBack'].some((setting) => event.affectsConfiguration(setting))) return;
+        if (!['hindsight.privacy.ignoredFiles', 'hindsight.holdBack', 'hindsight.completions.adaptive', 'hindsight.nextEdits.enabled'].some((setting) => event.affectsConfiguration(setting))) return;
         this.#ignored.setGlobs(ignoredFiles());
         // The daemon hears of it with the greeting.
         this.#connection.reconnect();
@@ -134,6 +134,12 @@ export class HindsightWindow {
     await this.#refreshStatus();
     void this.#agent.connected().catch((error: unknown) => this.log.error(String(error)));
     await this.#consent.askOnce();
+  }
+
+  #recordNow(signal: Signal): void {
+    if (!this.#recorder.isRecording) return;
+    this.#recorder.record(signal);
+    void this.#recorder.flush();
   }
 
   #disconnected(): void {
@@ -170,6 +176,7 @@ export class HindsightWindow {
 
   #listen(link: Link): void {
     this.#agent.listen(link);
+    this.#nextEdits.listen(link);
     on(link, statusChanged, ({ workspace, status }) => {
       if (workspace === this.#workspace) this.#showStatus(status);
     });
@@ -224,6 +231,8 @@ export class HindsightWindow {
         workspace: this.#workspace,
         ignoredFiles: ignoredFiles(),
         holdBack: holdBack(),
+        adaptive: adaptive(),
+        nextEdits: nextEdits(),
       }),
       folder: this.folder,
       log: this.log,

@@ -25,6 +25,7 @@ const CLASS_OF: Readonly<Record<Signal['kind'], SignalClass | 'session'>> = {
   'document.closed': 'suggestions',
   'suggestion.accepted': 'suggestions',
   'edit.reviewed': 'edits',
+  'nextEdit.answered': 'edits',
   'chat.rated': 'chat',
   'branch.switched': 'session',
   'terminal.ran': 'terminal',

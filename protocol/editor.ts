@@ -77,6 +77,9 @@ export const status = z.object({
   pipe: pipeCounts,
   /** One sentence when something needs the user's eye, e.g. trainable requests that leave no turns. */
   warning: z.string().nullable(),
+  /** Suggestions come only when they are asked for until then, milliseconds since the Unix epoch: many in a
+   *  row were turned down. null = they come by themselves. */
+  quietUntil: z.number().nullable().default(null),
   /** In the answer to `status/get` only: ages change with every second. */
   stages: z.array(pipeStage).optional(),
   prm: prmMetrics.optional(),
@@ -92,6 +95,7 @@ const exampleStatus: Status = {
   remote: exampleRemote,
   pipe: { turnsOpen: 1, turnsClosed: 40, verdicts: 31, samplesReady: 7, samplesLeased: 0, samplesConsumed: 16, samplesDropped: 0, steps: 1 },
   warning: null,
+  quietUntil: null,
 };
 
 export const statusGet = request(
@@ -207,6 +211,14 @@ export const learningProgress = notification(
   { params: { workspace: 'file:///p', phase: 'train', done: 3, of: 16 } },
 );
 
+export const nextEditOffered = notification(
+  'hindsight/nextEdit/offered',
+  'daemon→editor',
+  'The change that was just made by hand could be made at another place of the document, too: what stands there, UTF-16 units of this version, would become `text`. Told to clients whose hello has `nextEdits`.',
+  z.object({ uri: z.string().min(1), version: z.int(), offset: z.int().nonnegative(), length: z.int().positive(), text: z.string() }),
+  { params: { uri: 'file:///p/a.ts', version: 7, offset: 120, length: 5, text: 'sum' } },
+);
+
 export const editorMessages = [
   signalPublish,
   consentGet,
@@ -222,4 +234,5 @@ export const editorMessages = [
   adapterPublished,
   statusChanged,
   learningProgress,
+  nextEditOffered,
 ] as const;

@@ -117,8 +117,9 @@ export const sampling = z.object({
 });
 export type Sampling = z.output<typeof sampling>;
 
-/** Typing is served before chat, chat before the judge, everything before training. */
-export const PRIORITY = { typing: 3, chat: 2, judge: 1, training: 0 } as const;
+/** Typing is served before what is computed ahead of it, that before chat, chat before the judge, everything
+ *  before training. */
+export const PRIORITY = { typing: 4, ahead: 3, chat: 2, judge: 1, training: 0 } as const;
 
 /** A JSON Schema; zod's `toJSONSchema` makes them. */
 export const jsonSchema = z.record(z.string(), z.unknown());

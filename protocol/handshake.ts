@@ -26,6 +26,10 @@ export const editorHello = z.object({
   ignoredFiles: z.array(z.string()).optional(),
   /** Whether suggestions that the user would hardly take are held back; absent = as the daemon is set. */
   holdBack: z.boolean().optional(),
+  /** Whether suggestions come later, or for a while not at all, after those that were turned down; absent = yes. */
+  adaptive: z.boolean().optional(),
+  /** Whether to say where a change could be made next; absent = no. */
+  nextEdits: z.boolean().optional(),
 });
 export type EditorHello = z.output<typeof editorHello>;
 

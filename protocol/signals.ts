@@ -59,6 +59,9 @@ export const signal = z.discriminatedUnion('kind', [
   }),
   /** The user pressed a button under a reply; `correction` is what it should have been. */
   z.object({ kind: z.literal('chat.rated'), at, turn: z.string(), rating: z.enum(['helpful', 'wrong']), correction: z.string().nullable() }),
+  /** The same change as just before was offered at another place: made by its key, dismissed by Esc, or passed
+   *  over by going on. */
+  z.object({ kind: z.literal('nextEdit.answered'), at, uri, before: z.string(), after: z.string(), answer: z.enum(['applied', 'dismissed', 'passed']) }),
   /** HEAD moved to another commit or branch: survival of what was accepted before is void. */
   z.object({ kind: z.literal('branch.switched'), at, workspace: uri }),
 

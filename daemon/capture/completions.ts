@@ -70,6 +70,7 @@ export class CompletionTracker {
       case 'session.started':
       case 'document.saved':
       case 'edit.reviewed':
+      case 'nextEdit.answered':
       case 'chat.rated':
       case 'terminal.ran':
       case 'task.ended':

@@ -23,7 +23,7 @@ export interface Engine {
   readonly metrics: Call<typeof wire.engineMetrics>;
   /** Tokens of the `generate` request that carries this `stream`, as they come.
    *  @returns removes the listener */
-  onToken(stream: string, listener: (token: { id: number; text: string }) => void): () => void;
+  onToken(stream: string, listener: (token: { id: number; logprob: number | null; text: string }) => void): () => void;
   /** The process behind it came back after a crash: the base is loaded again, adapters are not.
    *  @returns removes the listener */
   onRestart(listener: () => void): () => void;

@@ -40,7 +40,7 @@ export async function outcomeToServed(options: Pick<RunOptions, 'stream' | 'mode
   const home = mkdtempSync(join(tmpdir(), 'hindsight-latency-'));
   const { stream, modelDir, settings, maxLines } = options;
   const engine = await startEngine({ modelDir });
-  const daemon = await Daemon.start({ home, modelDir, settings, engine, blockOf: ({ uri }) => uri, debounceMs: 0 });
+  const daemon = await Daemon.start({ home, modelDir, settings, engine, blockOf: ({ uri }) => uri, typist: 'replay' });
   try {
     await daemon.ready;
     const { client, server } = memoryLink();

@@ -105,7 +105,7 @@ class Run {
     const workspace = `file:///replay/${encodeURIComponent(options.stream.name)}`;
     let run: Run | null = null;
     // The holdout is drawn by commit: lines of one commit are of one mind.
-    const daemon = await Daemon.start({ home, modelDir, settings, clock, engine, blockOf: () => run?.block ?? '', debounceMs: 0, ...(log && { log }) });
+    const daemon = await Daemon.start({ home, modelDir, settings, clock, engine, blockOf: () => run?.block ?? '', typist: 'replay', ...(log && { log }) });
     await daemon.ready;
     const { client, server } = memoryLink();
     serveConnection(daemon, server);

@@ -1,6 +1,9 @@
-/** Ghost text: what is asked at a cursor, of which engine, with what around it, and whether it is shown. */
+/** Ghost text: what is asked at a cursor, of which engine, with what around it, and whether it is shown. What
+ *  holds between two requests while a person types is typing.ts's matter; a replay's developer is answered
+ *  anew at each request, so that its figures do not depend on the machine's speed. */
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PRIORITY } from '../../protocol/engine.ts';
 import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
 import type { ServedAdapter } from '../adapters/store.ts';
 import { complete, promptOf } from '../agent/completion/complete.ts';
@@ -23,10 +26,12 @@ import { PASSING } from './core.ts';
 import type { Core } from './core.ts';
 import { WorkspaceMemory } from './memory.ts';
 import { NewestOnly } from './newest.ts';
+import { Typing } from './typing.ts';
+import type { ChangedDocument, Offer } from './typing.ts';
 import type { Window } from './window.ts';
 
-/** A request made by typing waits so long for the next key. */
-const DEBOUNCE_MS = 40;
+/** Several lines are waited for so long; then the first one is offered alone. */
+const LATE_MS = 300;
 /** An attached engine that does not have the serving version yet is given so long; then the local one serves. */
 const REMOTE_ADAPTER_MS = 1500;
 /** Latest answers whose time says whether training gets in their way. */
@@ -44,6 +49,12 @@ export interface CompletionRequest {
   signal: AbortSignal;
 }
 
+/** Who types; see the head of this file. */
+export type Typist = 'person' | 'replay';
+
+/** How a request differs from one that a person waits for. */
+type Foresight = Pick<PromptRequest, 'priority' | 'goesOn'>;
+
 export type Place = Pick<CompletionRequest, 'uri' | 'text' | 'offset'>;
 
 type Surroundings = Pick<PromptRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory'>;
@@ -60,7 +71,8 @@ export interface CompletionParts {
   openFiles: (workspace: string) => ReturnType<Window['openFiles']> | null;
   changed: (workspace: string) => void;
   stopping: AbortSignal;
-  debounceMs?: number;
+  typist: Typist;
+  lateMs?: number;
   /** What the holdout is drawn on; the default is a file's half hour. */
   blockOf?: (offer: { uri: string; at: number }) => string;
 }
@@ -74,6 +86,8 @@ export class CompletionService {
   /** What each workspace's window wishes; absent = as the settings say. */
   readonly #holding = new Map<string, boolean>();
   readonly #offers = new Map<string, number>();
+  /** null where nobody types. */
+  readonly #typing: Typing | null;
   #typedAt: number | null = null;
   #answerMs: readonly number[] = [];
 
@@ -81,6 +95,11 @@ export class CompletionService {
     this.#newest = new NewestOnly(parts.clock);
     this.#memory = new WorkspaceMemory(parts.journal);
     this.#holdBack = new HoldBack(parts.journal);
+    this.#typing = parts.typist === 'replay' ? null : new Typing({
+      clock: parts.clock,
+      changed: parts.changed,
+      compute: (place) => this.#anywhere({ ...place, trigger: 'typing', priority: PRIORITY.ahead }, place.signal),
+    });
   }
 
   /** Milliseconds since somebody typed; infinite before the first request. */
@@ -100,17 +119,58 @@ export class CompletionService {
 
   /** What the agent would write at the cursor; stored, where the owner consents, before it is shown.
    *  @returns null when there is nothing to show */
-  async inline(request: CompletionRequest): Promise<Turn | null> {
-    const { window, uri, trigger } = request;
-    const pause = trigger === 'typing' ? (this.parts.debounceMs ?? DEBOUNCE_MS) : 0;
-    this.#typedAt = this.parts.clock.now();
-    const answer = await this.#newest.run(`${window.session} ${uri}`, pause, request.signal, (signal) => this.#anywhere(request, signal));
-    if (answer === null || answer.finishReason === 'cancelled') return null;
+  async inline(request: CompletionRequest): Promise<Offer | null> {
+    const { window, uri, text, offset, trigger, signal } = request;
+    const { clock, intake, changed } = this.parts;
+    const key = keyOf(window.session, uri);
+    this.#typedAt = clock.now();
+    const standing = this.#typing?.standing(key, text, offset) ?? null;
+    if (standing !== null) {
+      this.#newest.stop(key);
+      return standing;
+    }
+    const delay = trigger === 'typing' && this.#typing !== null ? this.#typing.delayMs(window.workspace) : 0;
+    if (delay === null) return null;
+    const ahead = this.#typing?.takeAhead(key, text, offset) ?? null;
+    const computed = await this.#newest.run(key, ahead === null ? delay : 0, signal, async (either) => (await ahead) ?? this.#anywhere(request, either));
+    if (computed === null || computed.finishReason === 'cancelled') return null;
+    const answer = ahead === null ? computed : { ...computed, offeredAt: clock.now(), version: request.version };
     const turn = this.#holds(answer.workspace) ? this.#holdBack.weigh(answer) : answer;
-    const stored = this.parts.intake.offer(turn);
+    this.#typing?.offered(key, turn, text);
+    const stored = intake.offer(turn);
     if (stored && isOffer(turn)) this.#offers.set(turn.workspace, this.offers(turn.workspace) + 1);
-    this.parts.changed(turn.workspace);
-    return turn.shownText === '' ? null : turn;
+    changed(turn.workspace);
+    return turn.shownText === '' ? null : { turn: turn.id, text: turn.shownText };
+  }
+
+  /** A document was changed in a window. */
+  changed(window: Window, document: ChangedDocument): void {
+    this.#typing?.changed(keyOf(window.session, document.uri), window, document);
+  }
+
+  /** A document was closed in a window. */
+  left({ session }: Window, uri: string): void {
+    this.#typing?.drop(keyOf(session, uri));
+  }
+
+  /** A window is gone. */
+  leave({ session }: Window): void {
+    this.#typing?.drop(keyOf(session, ''));
+  }
+
+  /** An owner chose anew what is recorded: what was offered before is no turn to go on with. */
+  withdraw(): void {
+    this.#typing?.drop('');
+  }
+
+  /** Until when nothing comes by itself, because much was turned down; null = it does. */
+  quietUntil(workspace: string): number | null {
+    return this.#typing?.quietUntil(workspace) ?? null;
+  }
+
+  /** Whether the wait for the next key follows what becomes of suggestions. */
+  setAdaptive(workspace: string, on: boolean): void {
+    this.#typing?.setAdaptive(workspace, on);
   }
 
   /** The prompt that a completion at a cursor has. Nothing is generated or stored: the replay measures
@@ -139,6 +199,7 @@ export class CompletionService {
   closed(turn: Turn, next: NextState): void {
     this.#memory.add(turn, next);
     this.#holdBack.closed(turn, next);
+    this.#typing?.closed(keyOf(turn.session, turn.uri), turn.id);
   }
 
   /** Whether suggestions that the user would hardly take are held back. */
@@ -162,6 +223,7 @@ export class CompletionService {
     this.#holdBack.forgetAll();
     this.#recalls.clear();
     this.#scrubber.clear();
+    this.#typing?.drop('');
   }
 
   #holds(workspace: string): boolean {
@@ -169,7 +231,7 @@ export class CompletionService {
   }
 
   /** On the attached engine while its link is up; the local one serves when that is lost on the way. */
-  async #anywhere(request: CompletionRequest, signal: AbortSignal): Promise<Turn | null> {
+  async #anywhere(request: CompletionRequest & Foresight, signal: AbortSignal): Promise<Turn | null> {
     const remote = this.parts.attachment.serving(request.window.workspace);
     if (remote !== null) {
       try {
@@ -182,9 +244,9 @@ export class CompletionService {
     return core === null || core.engine.down ? null : this.#on(core, request, signal);
   }
 
-  async #on(core: Core, request: CompletionRequest, signal: AbortSignal, adapterMs?: number): Promise<Turn | null> {
+  async #on(core: Core, request: CompletionRequest & Foresight, signal: AbortSignal, adapterMs?: number): Promise<Turn | null> {
     const { journal, intake, settings, clock } = this.parts;
-    const { window, uri, languageId, version } = request;
+    const { window, uri, languageId, version, priority, goesOn } = request;
     const { session, workspace } = window;
     const now = clock.now();
     const block = this.parts.blockOf?.({ uri, at: now }) ?? halfHourOf(uri, now);
@@ -193,7 +255,9 @@ export class CompletionService {
     const asked = performance.now();
     const around = await this.surroundings(workspace, request, window.openFiles());
     const recall = METHODS[settings.method].recall ? { recalled: intake.admission.ignores(workspace, uri) ? null : this.#recall(workspace, around), choice: readChoice(journal, workspace) } : null;
-    const turn = await complete({ ...around, recall, workspace, session, uri, languageId, version, signal, now, block, adapter, split }, core);
+    const foresight = { ...(priority !== undefined && { priority }), ...(goesOn !== undefined && { goesOn }) };
+    const deps = this.#typing === null ? core : { ...core, lateMs: this.parts.lateMs ?? LATE_MS };
+    const turn = await complete({ ...around, ...foresight, recall, workspace, session, uri, languageId, version, signal, now, block, adapter, split }, deps);
     this.#answerMs = [...this.#answerMs.slice(1 - ANSWERS), performance.now() - asked];
     return turn;
   }
@@ -205,6 +269,10 @@ export class CompletionService {
     for (const file of [...openFiles, { path, text }]) index.see(file.path, file.text);
     return index.recall(path, text.slice(0, offset), text.slice(offset));
   }
+}
+
+function keyOf(session: string, uri: string): string {
+  return `${session} ${uri}`;
 }
 
 /** @throws engineUnavailable when it takes longer */

@@ -38,6 +38,18 @@ export function serveConnection(daemon: Daemon, link: MessageConnection): void {
   documents.onDidOpen(({ document }) => {
     if (window !== null) daemon.opened(window, { uri: document.uri, version: document.version, text: document.getText() });
   });
+  documents.onDidChangeContent(({ document }) => {
+    if (window === null) return;
+    const { uri, languageId, version } = document;
+    const changed = { uri, languageId, version, text: document.getText() };
+    daemon.completion.changed(window, changed);
+    daemon.nextEdits.changed(window, changed);
+  });
+  documents.onDidClose(({ document }) => {
+    if (window === null) return;
+    daemon.completion.left(window, document.uri);
+    daemon.nextEdits.left(window, document.uri);
+  });
   let window: Window | null = null;
   const greeted = (): Window => {
     if (window === null) throw new HindsightError('invalidParams', { method: 'initialize', problem: 'it was not sent first' });
@@ -50,6 +62,8 @@ export function serveConnection(daemon: Daemon, link: MessageConnection): void {
       window = makeWindow(hello, documents, link);
       if (hello.ignoredFiles !== undefined) daemon.setIgnored(hello.workspace, hello.ignoredFiles);
       if (hello.holdBack !== undefined) daemon.completion.setHoldBack(hello.workspace, hello.holdBack);
+      if (hello.adaptive !== undefined) daemon.completion.setAdaptive(hello.workspace, hello.adaptive);
+      if (hello.nextEdits === true) daemon.nextEdits.join(window);
       daemon.join(window);
       return welcome(daemon, hello);
     } catch (thrown) {
@@ -109,7 +123,7 @@ function makeWindow(hello: EditorHello, documents: TextDocuments<TextDocument>, 
 async function inlineCompletion(daemon: Daemon, window: Window, documents: TextDocuments<TextDocument>, params: InlineCompletionParams, token: CancellationToken): Promise<InlineCompletionItem[]> {
   const document = documents.get(params.textDocument.uri);
   if (document === undefined) return [];
-  const turn = await daemon.completion.inline({
+  const offer = await daemon.completion.inline({
     window,
     uri: document.uri,
     languageId: document.languageId,
@@ -119,10 +133,10 @@ async function inlineCompletion(daemon: Daemon, window: Window, documents: TextD
     trigger: params.context.triggerKind === InlineCompletionTriggerKind.Invoked ? 'invoked' : 'typing',
     signal: abortSignal(token),
   });
-  if (turn === null) return [];
+  if (offer === null) return [];
   // The range is stated, or the editor would replace the word before the cursor.
   const range = { start: params.position, end: params.position };
-  return [{ insertText: turn.shownText, range, command: { title: 'Accepted', command: editor.ACCEPTED_COMMAND, arguments: [turn.id] } }];
+  return [{ insertText: offer.text, range, command: { title: 'Accepted', command: editor.ACCEPTED_COMMAND, arguments: [offer.turn] } }];
 }
 
 /** Batches are scrubbed and stored one after another, as they came. */

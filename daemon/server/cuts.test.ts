@@ -85,7 +85,7 @@ class Editor {
     const link = streamLink(socket, socket);
     link.onError(() => undefined);
     link.listen();
-    const hello = { protocol: PROTOCOL, client: { name: 'test', version: '1' }, session: SESSION, workspace: WORKSPACE };
+    const hello = { protocol: PROTOCOL, client: { name: 'test', version: '1' }, session: SESSION, workspace: WORKSPACE, adaptive: false };
     await link.sendRequest('initialize', { processId: null, rootUri: WORKSPACE, capabilities: {}, initializationOptions: hello });
     const editor = new Editor(link);
     await link.sendNotification('textDocument/didOpen', { textDocument: { uri: URI, languageId: 'typescript', version: 1, text: editor.text } });

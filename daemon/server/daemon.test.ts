@@ -39,7 +39,7 @@ afterAll(() => engine.close());
 beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), 'hindsight-daemon-'));
   clock = new VirtualClock(START);
-  daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, debounceMs: 0, settings: { ...DEFAULT_SETTINGS, holdoutShare: 0 } });
+  daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, typist: 'replay', settings: { ...DEFAULT_SETTINGS, holdoutShare: 0 } });
   await daemon.ready;
 });
 afterEach(async () => {
@@ -98,7 +98,7 @@ describe('holding back', () => {
     expect((await call(early.link, statusGet, { workspace: WORKSPACE })).holdBack).toMatch(/^Every suggestion is still shown: .* 0 taken and 0 turned down are known\.$/);
     early.link.dispose();
     await daemon.stop();
-    daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, debounceMs: 0, settings: { ...DEFAULT_SETTINGS, holdoutShare: 0 } });
+    daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, typist: 'replay', settings: { ...DEFAULT_SETTINGS, holdoutShare: 0 } });
     await daemon.ready;
     // A developer who takes suggestions in comments and nowhere else.
     for (let i = 0; i < 300; i++) {
@@ -242,7 +242,7 @@ describe('status', () => {
   });
 
   it('says why there is no engine', () => {
-    const facts = { model: null, adapter: null, remote: null, pipe: daemon.journal.pipeCounts(), paused: false, stepping: false, offers: 0, lessons: 0, waiting: null, remark: null };
+    const facts = { model: null, adapter: null, remote: null, pipe: daemon.journal.pipeCounts(), paused: false, stepping: false, offers: 0, lessons: 0, waiting: null, quietUntil: null, remark: null };
     expect(statusOf({ ...facts, engine: 'starting' }).state).toBe('starting');
     expect(statusOf({ ...facts, engine: 'down' }).state).toBe('offline');
   });

@@ -33,10 +33,12 @@ import type { Retraction } from '../privacy/signals.ts';
 import { DataService } from './data.ts';
 import { LearningService } from './learning.ts';
 import { CompletionService } from './completion.ts';
+import type { Typist } from './completion.ts';
 import { PASSING, startCore } from './core.ts';
 import type { Core, EngineChoice } from './core.ts';
 import { journalPath, makeHome } from './home.ts';
 import { learningPage } from './learningPage.ts';
+import { NextEdits } from './nextEdits.ts';
 import { PracticeService } from './practice.ts';
 import { statusOf } from './status.ts';
 import type { Window } from './window.ts';
@@ -55,7 +57,10 @@ export interface DaemonOptions extends EngineChoice {
   clock?: Clock;
   /** What the holdout is drawn on; the default is a file's half hour. */
   blockOf?: (offer: { uri: string; at: number }) => string;
-  debounceMs?: number;
+  /** Absent: a person. */
+  typist?: Typist;
+  /** Several lines are waited for so long, for a person. */
+  lateMs?: number;
   /** Let a model of any size chat; shipped daemons refuse what is too small to. */
   chatAnySize?: boolean;
   /** Who judges turns that nothing else says anything of; without it the loaded model, if it can. */
@@ -86,6 +91,9 @@ export class Daemon {
 
   /** Ghost text. */
   readonly completion: CompletionService;
+
+  /** Where a change could be made next. */
+  readonly nextEdits: NextEdits;
 
   /** Edits on request, and chat with tools. */
   readonly agent: AgentService;
@@ -128,6 +136,7 @@ export class Daemon {
       log: options.log ?? (() => undefined),
     });
     this.#core = this.#startCore();
+    this.nextEdits = new NextEdits(clock);
     this.completion = new CompletionService({
       journal,
       intake: this.#intake,
@@ -139,7 +148,8 @@ export class Daemon {
       openFiles: (workspace) => [...this.#windows].find((one) => one.workspace === workspace)?.openFiles() ?? null,
       changed: (workspace) => this.#touch(workspace),
       stopping: this.#stopping.signal,
-      ...(options.debounceMs !== undefined && { debounceMs: options.debounceMs }),
+      typist: options.typist ?? 'person',
+      ...(options.lateMs !== undefined && { lateMs: options.lateMs }),
       ...(options.blockOf !== undefined && { blockOf: options.blockOf }),
     });
     this.agent = new AgentService({
@@ -232,6 +242,8 @@ export class Daemon {
   leave(window: Window): void {
     this.#windows.delete(window);
     this.agent.leave(window);
+    this.completion.leave(window);
+    this.nextEdits.leave(window);
     if (!this.#stopping.signal.aborted) this.#intake.disconnected(window.session);
   }
 
@@ -254,6 +266,7 @@ export class Daemon {
   setConsent(workspace: string, state: Exclude<ConsentState, 'unknown'>, classes?: readonly SignalClass[]): ConsentChoice {
     this.journal.setConsent(workspace, state, classes);
     this.#intake.withdraw(workspace);
+    this.completion.withdraw();
     this.#touch(workspace);
     return this.journal.consent(workspace);
   }
@@ -290,6 +303,7 @@ export class Daemon {
       waiting: this.#ready?.trainer.waiting ?? null,
       stepping: this.#stepping(workspace),
       offers: this.completion.offers(workspace),
+      quietUntil: this.completion.quietUntil(workspace),
       lessons: this.#intake.lessons(workspace),
       remark: this.#remarks.get(workspace) ?? null,
     });

@@ -38,7 +38,7 @@ beforeEach(async () => {
   workspace = pathToFileURL(folder).href;
   clock = new VirtualClock(1_790_000_000_000);
   sent = 0;
-  daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, debounceMs: 0, settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 2 } });
+  daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, typist: 'replay', settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 2 } });
   await daemon.ready;
   link = await openWindow(daemon, workspace);
   await call(link, consentSet, { workspace, state: 'granted' });

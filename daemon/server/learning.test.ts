@@ -32,7 +32,7 @@ beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'hindsight-learning-'));
   mkdirSync(join(root, 'p'));
   workspace = pathToFileURL(join(root, 'p')).href;
-  daemon = await Daemon.start({ home: join(root, 'home'), modelDir: bundledModel(), engine, clock, debounceMs: 0, settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 2 } });
+  daemon = await Daemon.start({ home: join(root, 'home'), modelDir: bundledModel(), engine, clock, typist: 'replay', settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 2 } });
   await daemon.ready;
   link = await openWindow(daemon, workspace);
   await call(link, consentSet, { workspace, state: 'granted' });

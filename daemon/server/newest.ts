@@ -26,6 +26,11 @@ export class NewestOnly {
     }
   }
 
+  /** Nobody waits for an answer for this document any more. */
+  stop(key: string): void {
+    this.#running.get(key)?.abort();
+  }
+
   #pause(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {

@@ -23,7 +23,7 @@ it('no secret reaches the journal, the log, or the receipts of the versions that
   const engine = await startEngine({ modelDir: bundledModel() });
   const clock = new VirtualClock(1_790_000_000_000);
   const log: string[] = [];
-  const daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, debounceMs: 0, log: (line) => log.push(line), settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 4 } });
+  const daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, typist: 'replay', log: (line) => log.push(line), settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 4 } });
   await daemon.ready;
   const client = await openWindow(daemon, WORKSPACE);
   try {

@@ -22,6 +22,8 @@ export interface Facts {
   /** Since this daemon started: trainable requests answered, and verdicts or hints that came of them. */
   offers: number;
   lessons: number;
+  /** Nothing comes by itself until then; null = it does. */
+  quietUntil: number | null;
   /** Latest remark of the trainer. */
   remark: string | null;
 }
@@ -34,6 +36,7 @@ export function statusOf(facts: Facts): Status {
     model: model === null ? null : { name: model.name, fingerprint: model.fingerprint, device: model.device },
     remote: facts.remote,
     pipe,
+    quietUntil: facts.quietUntil,
     warning: typeof engine === 'object' ? engine.message : (nothingLearned(facts) ?? facts.waiting ?? facts.remark),
   };
 }

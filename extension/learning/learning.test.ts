@@ -6,7 +6,7 @@ import { shell } from './shell.ts';
 
 const MARKUP = '<img src=x onerror=alert(1)>';
 const STATUS: Status = {
-  state: 'serving', adapter: 2, model: { name: 'seed', fingerprint: 'f', device: 'cpu' }, remote: null, warning: null,
+  state: 'serving', adapter: 2, model: { name: 'seed', fingerprint: 'f', device: 'cpu' }, remote: null, warning: null, quietUntil: null,
   pipe: { turnsOpen: 0, turnsClosed: 12, verdicts: 9, samplesReady: 3, samplesLeased: 0, samplesConsumed: 5, samplesDropped: 0, steps: 1 },
 };
 const FACTS: LearningFacts = {

@@ -72,6 +72,8 @@ export interface EditorUnderTest {
 export const QUIET_SETTINGS: Readonly<Record<string, unknown>> = {
   // A journey waits for what is learned, on machines of any load and on battery too.
   'hindsight.daemonArguments': ['--when', 'always'],
+  // Whoever turns many suggestions down on purpose is not left alone.
+  'hindsight.completions.adaptive': false,
   'telemetry.telemetryLevel': 'off',
   'update.mode': 'none',
   'extensions.autoUpdate': false,

@@ -27,6 +27,8 @@ export const COMMANDS = {
   keepAll: 'hindsight.keepAll',
   revertAll: 'hindsight.revertAll',
   nextHunk: 'hindsight.nextHunk',
+  applyNextEdit: 'hindsight.applyNextEdit',
+  dismissNextEdit: 'hindsight.dismissNextEdit',
   restoreCheckpoint: 'hindsight.restoreCheckpoint',
   setEndpointKey: 'hindsight.setEndpointKey',
   forgetAllowed: 'hindsight.forgetAllowed',

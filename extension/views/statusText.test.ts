@@ -9,6 +9,7 @@ const STATUS: Status = {
   remote: null,
   pipe: { turnsOpen: 0, turnsClosed: 4, verdicts: 4, samplesReady: 2, samplesLeased: 0, samplesConsumed: 0, samplesDropped: 0, steps: 1 },
   warning: null,
+  quietUntil: null,
 };
 
 describe('status text', () => {
@@ -29,6 +30,13 @@ describe('status text', () => {
     const away = statusText({ ...STATUS, remote: { ...remote, link: 'down', latencyMs: null, reason: 'the link to it was lost' } }, 'granted', '');
     expect(away.text).toBe('$(sparkle) Hindsight v3 · remote is away');
     expect(away.tooltip).toContain('this machine serves meanwhile');
+  });
+
+  it('says that suggestions come only when they are asked for, and until when', () => {
+    const quiet = statusText({ ...STATUS, quietUntil: new Date(2026, 0, 5, 14, 30).getTime() }, 'granted', '');
+    expect(quiet.text).toBe('$(sparkle) Hindsight v3 quiet · cpu');
+    expect(quiet.tooltip).toMatch(/only when asked until .*30/);
+    expect(quiet.needsAttention).toBe(false);
   });
 
   it('says why it is offline, and what needs the eye', () => {

@@ -25,11 +25,11 @@ const ICONS: Record<Status['state'], string> = {
 export function statusText(status: Status | undefined, consent: ConsentState, failure: string): StatusText {
   const state = status?.state ?? 'offline';
   const version = status === undefined ? '' : versionText(status.adapter);
-  const words = ['Hindsight', version, stateWordShown(state), remoteWord(status)].filter((word) => word !== '').join(' ');
+  const words = ['Hindsight', version, stateWordShown(state), quietWord(status), remoteWord(status)].filter((word) => word !== '').join(' ');
   const attention = status?.warning ?? (state === 'offline' ? failure : '');
   return {
     text: `${ICONS[state]} ${words}`,
-    tooltip: [`**${words}**`, ...details(status), consentLine(consent), attention].filter((line) => line !== '').join('\n\n'),
+    tooltip: [`**${words}**`, ...details(status), quietLine(status), consentLine(consent), attention].filter((line) => line !== '').join('\n\n'),
     accessible: [words, consentLine(consent), attention].filter((line) => line !== '').join('. '),
     needsAttention: attention !== '',
   };
@@ -42,6 +42,16 @@ export function versionText(adapter: number | null): string {
 
 function stateWordShown(state: Status['state']): string {
   return state === 'serving' ? '' : stateWord(state, t);
+}
+
+function quietWord(status: Status | undefined): string {
+  return status?.quietUntil == null ? '' : t('quiet');
+}
+
+function quietLine(status: Status | undefined): string {
+  if (status?.quietUntil == null) return '';
+  const until = new Date(status.quietUntil).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  return t('Suggests only when asked until {0}: many suggestions in a row were turned down', until);
 }
 
 /** Names of models can be long, and the bar is shared. */

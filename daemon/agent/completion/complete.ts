@@ -7,7 +7,8 @@ import type { Turn } from '../../journal/records.ts';
 import { choose, modelFeatures, recallFeatures } from './choice.ts';
 import type { ChoiceModel, Proposal } from './choice.ts';
 import { contextSnippets } from './context.ts';
-import { shownPart, stopPolicy } from './postprocess.ts';
+import { generateInTime } from './inTime.ts';
+import { BLOCK, shownPart, stopPolicy } from './postprocess.ts';
 import { buildPrompt, DEFAULT_BUDGET } from './prompt.ts';
 import type { Prompt, PromptBudget } from './prompt.ts';
 import type { Recalled } from './recall.ts';
@@ -35,6 +36,10 @@ export interface CompletionRequest {
   adapter: { version: number; name: string } | null;
   split: Turn['split'];
   block: string;
+  /** What was just taken was cut: several lines may follow it. */
+  goesOn?: boolean;
+  /** Absent = `typing`. */
+  priority?: number;
   signal?: AbortSignal;
   /** Milliseconds since the Unix epoch. */
   now: number;
@@ -46,6 +51,8 @@ export interface CompletionDeps {
   promptMode?: Turn['promptMode'];
   budget?: PromptBudget;
   maxTokens?: number;
+  /** Several lines are waited for so long; then the first one is offered alone. Absent: however long it takes. */
+  lateMs?: number;
 }
 
 const MAX_TOKENS = 32;
@@ -58,15 +65,15 @@ export async function complete(request: CompletionRequest, deps: CompletionDeps)
   const { engine, promptMode = 'prefix' } = deps;
   const prefix = request.text.slice(0, request.offset);
   const suffix = request.text.slice(request.offset);
-  const policy = stopPolicy(prefix, suffix);
+  const policy = request.goesOn === true ? BLOCK : stopPolicy(prefix, suffix);
   const sampling: Turn['sampling'] = { maxTokens: deps.maxTokens ?? MAX_TOKENS, temperature: 0, stop: policy.stop, stopIds: roleTokens(engine) };
   try {
     const prompt = await promptOf(request, deps);
     if (prompt.ids.length === 0 || request.signal?.aborted) return null;
-    const answer = await engine.generate(
-      { prompt: prompt.ids, sampling, adapter: request.adapter?.name ?? null, priority: PRIORITY.typing },
-      request.signal ? { signal: request.signal } : {},
-    );
+    const order = { prompt: prompt.ids, sampling, adapter: request.adapter?.name ?? null, priority: request.priority ?? PRIORITY.typing };
+    const answer = policy.multiline && deps.lateMs !== undefined
+      ? await generateInTime(engine, order, deps.lateMs, request.signal)
+      : await engine.generate(order, request.signal ? { signal: request.signal } : {});
     const response = afterHealed(answer, prompt.healed);
     const shownText = response.follows ? shownPart(response.rawText, { prefix, suffix, multiline: policy.multiline, finishReason: answer.finishReason }) : '';
     const generated: Answer = { responseIds: answer.ids, logprobs: answer.logprobs, rawText: response.rawText, offsets: response.offsets, shownText, finishReason: answer.finishReason };

@@ -24,13 +24,16 @@ export interface StopPolicy {
   stop: string[];
 }
 
+/** A few lines, up to the first blank one. */
+export const BLOCK: StopPolicy = { multiline: true, stop: ['\n\n'] };
+
 /** One line, unless the cursor is on an empty line that opens a block: there a few lines are worth
  *  showing, up to the first blank one. */
 export function stopPolicy(prefix: string, suffix: string): StopPolicy {
   const lines = prefix.split('\n');
   const opened = /[{([:]\s*$|=>\s*$/.test(lines.at(-2) ?? '');
   const empty = (lines.at(-1) ?? '').trim() === '' && restOfLine(suffix).trim() === '';
-  return opened && empty ? { multiline: true, stop: ['\n\n'] } : { multiline: false, stop: ['\n'] };
+  return opened && empty ? BLOCK : { multiline: false, stop: ['\n'] };
 }
 
 /** The part of a raw response to show. */
