@@ -130,6 +130,9 @@ test('conformance 14: loss and gradients do not depend on the order or the split
   expect(maxDifference(flat(forward.gradients), flat(split))).toBeLessThan(tolerance);
   expect(forward.loss.loss.pg).toBeCloseTo(backward.loss.loss.pg, 9);
   expect(parts.reduce((sum, part) => sum + part.loss.pg, 0)).toBeCloseTo(forward.loss.loss.pg, 9);
+  // Short sequences share a pass: each is still computed as if it were alone.
+  const [second, last, first] = parts.map((part) => [...part.pgLogprobs]);
+  expect([...forward.loss.pgLogprobs]).toEqual([first, second, last].flat());
 });
 
 describe('conformance 15: clipping', () => {

@@ -83,8 +83,24 @@ void Transformer::normRopeBackward(const float* in, const float* weight, int row
   });
 }
 
-void Transformer::layerBackward(int layer, int rows, Adapter& adapter, const LayerState& s, Arena& arena, float* dH) {
+/// Query heads of one group share their key head: out [rows][kvHeads*D] = the sum of their copies [heads][rows][D].
+void Transformer::sumHeads(const float* copies, int rows, float* out) {
+  const int group = config_.heads / config_.kvHeads, d = config_.headDim;
+  math_.ranges(rows, 64, [&](int first, int last, int) {
+    for (int r = first; r < last; ++r)
+      for (int h = 0; h < config_.kvHeads; ++h) {
+        float* to = out + static_cast<size_t>(r) * config_.kvWidth() + static_cast<size_t>(h) * d;
+        for (int g = 0; g < group; ++g) {
+          const float* from = copies + (static_cast<size_t>(h * group + g) * rows + r) * d;
+          for (int i = 0; i < d; ++i) to[i] = g ? to[i] + from[i] : from[i];
+        }
+      }
+  });
+}
+
+void Transformer::layerBackward(int layer, const TrainState& state, Adapter& adapter, const LayerState& s, Arena& arena, float* dH) {
   const LayerWeights& w = weights_.layers[layer];
+  const int rows = state.rows;
   const size_t m = rows, hiddenSize = m * config_.hidden, inner = m * config_.intermediate;
   float *x = arena.take(hiddenSize), *dx = arena.take(hiddenSize);
   float *act = arena.take(inner), *dAct = arena.take(inner), *dGate = arena.take(inner), *dUp = arena.take(inner);
@@ -99,50 +115,38 @@ void Transformer::layerBackward(int layer, int rows, Adapter& adapter, const Lay
   const size_t qSize = m * config_.qWidth(), kvSize = m * config_.kvWidth();
   float *dAttn = arena.take(qSize), *q = arena.take(qSize), *k = arena.take(kvSize);
   groupBackward(layer, {{kO, dH}}, {s.attn, rows, config_.qWidth()}, s.xa[groupOf(kO)], adapter, arena, dAttn, false);
-  normRope(s.q, w.qNorm.get(), rows, config_.heads, 0, q);
-  normRope(s.k, w.kNorm.get(), rows, config_.kvHeads, 0, k);
-  AttentionBackwardArgs a;
-  a.half = layout_.half;
-  a.headDim = config_.headDim;
-  a.heads = config_.heads;
-  a.kvHeads = config_.kvHeads;
-  a.rows = rows;
-  a.scale = 1.0f / std::sqrt(static_cast<float>(config_.headDim));
-  a.q = q;
-  a.k = k;
-  a.v = s.v;
-  a.out = s.attn;
-  a.dOut = dAttn;
-  a.lse = s.lse;
-  a.dq = arena.take(qSize);
-  a.dk = arena.take(qSize);
-  a.dv = arena.take(qSize);
-  math_.attentionBackward(a);
-
-  // Query heads of one group share their key head: sum their copies, head by head.
-  float *dk = arena.take(kvSize), *dv = arena.take(kvSize);
-  const int group = config_.heads / config_.kvHeads, d = config_.headDim;
-  math_.ranges(rows, 64, [&](int first, int last, int) {
-    for (int r = first; r < last; ++r)
-      for (int h = 0; h < config_.kvHeads; ++h) {
-        const size_t to = static_cast<size_t>(r) * config_.kvWidth() + static_cast<size_t>(h) * d;
-        for (int g = 0; g < group; ++g) {
-          const size_t at = (static_cast<size_t>(h * group + g) * rows + r) * d;
-          const float *fromK = a.dk + at, *fromV = a.dv + at;
-          for (int i = 0; i < d; ++i) {
-            dk[to + i] = g ? dk[to + i] + fromK[i] : fromK[i];
-            dv[to + i] = g ? dv[to + i] + fromV[i] : fromV[i];
-          }
-        }
-      }
-  });
-  normRopeBackward(s.q, w.qNorm.get(), rows, config_.heads, a.dq);
-  normRopeBackward(s.k, w.kNorm.get(), rows, config_.kvHeads, dk);
+  float *dq = arena.take(qSize), *dkHeads = arena.take(qSize), *dvHeads = arena.take(qSize), *dk = arena.take(kvSize), *dv = arena.take(kvSize);
+  for (const Place& place : state.places) {
+    const size_t atQ = static_cast<size_t>(place.first) * config_.qWidth(), atKv = static_cast<size_t>(place.first) * config_.kvWidth();
+    normRope(s.q + atQ, w.qNorm.get(), place.rows, config_.heads, 0, q + atQ);
+    normRope(s.k + atKv, w.kNorm.get(), place.rows, config_.kvHeads, 0, k + atKv);
+    AttentionBackwardArgs a;
+    a.half = layout_.half;
+    a.headDim = config_.headDim;
+    a.heads = config_.heads;
+    a.kvHeads = config_.kvHeads;
+    a.rows = place.rows;
+    a.scale = 1.0f / std::sqrt(static_cast<float>(config_.headDim));
+    a.q = q + atQ;
+    a.k = k + atKv;
+    a.v = s.v + atKv;
+    a.out = s.attn + atQ;
+    a.dOut = dAttn + atQ;
+    a.lse = s.lse + static_cast<size_t>(place.first) * config_.heads;
+    a.dq = dq + atQ;
+    a.dk = dkHeads + atQ;
+    a.dv = dvHeads + atQ;
+    math_.attentionBackward(a);
+    sumHeads(a.dk, place.rows, dk + atKv);
+    sumHeads(a.dv, place.rows, dv + atKv);
+    normRopeBackward(s.q + atQ, w.qNorm.get(), place.rows, config_.heads, dq + atQ);
+    normRopeBackward(s.k + atKv, w.kNorm.get(), place.rows, config_.kvHeads, dk + atKv);
+  }
 
   // Below the first layer there are only frozen embeddings, so its dX is never needed.
   float* dx1 = layer > 0 ? dx : nullptr;
   math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, x);
-  groupBackward(layer, {{kQ, a.dq}, {kK, dk}, {kV, dv}}, {x, rows, config_.hidden}, s.xa[groupOf(kQ)], adapter, arena, dx1, false);
+  groupBackward(layer, {{kQ, dq}, {kK, dk}, {kV, dv}}, {x, rows, config_.hidden}, s.xa[groupOf(kQ)], adapter, arena, dx1, false);
   if (dx1) math_.rmsnormBackward(s.hIn, w.inputNorm.get(), dx, rows, config_.hidden, config_.normEps, dH, true);
 }
 
@@ -158,7 +162,7 @@ void Transformer::backward(const TrainState& state, Adapter& adapter, Arena& scr
     pause();
     scratch.reset();
     const bool kept = state.layers[layer].q != nullptr;
-    layerBackward(layer, state.rows, adapter, kept ? state.layers[layer] : repeated(layer, state, adapter), scratch, dHidden);
+    layerBackward(layer, state, adapter, kept ? state.layers[layer] : repeated(layer, state, adapter), scratch, dHidden);
   }
 }
 

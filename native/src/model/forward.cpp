@@ -132,7 +132,7 @@ void Transformer::attend(int rows, const Place& place, const float* q, float* ou
   math_.attention(a);
 }
 
-void Transformer::layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut) {
+void Transformer::layerForward(int layer, int rows, const std::vector<Place>& places, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut) {
   const LayerWeights& w = weights_.layers[layer];
   const bool bytes = math_.byteActivations();
   const auto linear = [&](int target, Rows& x, float* y, const float* residual) {
@@ -157,11 +157,13 @@ void Transformer::layerForward(int layer, int rows, const Place& place, Adapter*
   linear(kK, x1, s.k, nullptr);
   linear(kV, x1, s.v, nullptr);
   float *q = t.q ? t.q : s.q, *k = t.k ? t.k : s.k;
-  normRope(s.q, w.qNorm.get(), rows, config_.heads, place.start, q);
-  normRope(s.k, w.kNorm.get(), rows, config_.kvHeads, place.start, k);
-  storeKv(k, s.v, rows, place);
-
-  attend(rows, place, q, s.attn, s.lse);
+  for (const Place& place : places) {
+    const size_t atQ = static_cast<size_t>(place.first) * config_.qWidth(), atKv = static_cast<size_t>(place.first) * config_.kvWidth();
+    normRope(s.q + atQ, w.qNorm.get(), place.rows, config_.heads, place.start, q + atQ);
+    normRope(s.k + atKv, w.kNorm.get(), place.rows, config_.kvHeads, place.start, k + atKv);
+    storeKv(k + atKv, s.v + atKv, place.rows, place);
+    attend(place.rows, place, q + atQ, s.attn + atQ, s.lse ? s.lse + static_cast<size_t>(place.first) * config_.heads : nullptr);
+  }
 
   Rows attn{s.attn, rows, config_.qWidth(), nullptr};
   linear(kO, attn, s.hMid, s.hIn);
@@ -188,8 +190,8 @@ void Transformer::forward(const int32_t* tokens, int rows, KvSequence& kv, Adapt
   embed(tokens, rows, hidden);
   for (int layer = 0; layer < config_.layers; ++layer) {
     if (cancelled && cancelled->load(std::memory_order_relaxed)) throw Cancelled();
-    const Place place{pages.data(), layout_.keyOffset(layer), layout_.valueOffset(layer), kv.length};
-    layerForward(layer, rows, place, adapter, s, t, hidden);
+    const Place place{pages.data(), layout_.keyOffset(layer), layout_.valueOffset(layer), kv.length, 0, rows};
+    layerForward(layer, rows, {place}, adapter, s, t, hidden);
   }
   kv.length += rows;
 }
@@ -200,24 +202,37 @@ size_t Transformer::layerFloats(int rows, const Adapter& adapter) const {
   return rows * row + 16 * (kSlack + 16);
 }
 
-size_t Transformer::stateFloats(int rows, const Adapter& adapter, int checkpointed) const {
-  const size_t m = rows, h = config_.hidden, pages = (m + kPage - 1) / kPage * 2 * layout_.kvSize;
+size_t Transformer::stateFloats(int rows, int sequences, const Adapter& adapter, int checkpointed) const {
+  const size_t m = rows, h = config_.hidden, pages = (m / kPage + sequences) * 2 * layout_.kvSize;
   const size_t scratch = m * (h + config_.intermediate + config_.qWidth() + config_.kvWidth());
   const size_t states = config_.layers - checkpointed + (checkpointed > 0 ? 1 : 0);
   return pages + scratch + states * layerFloats(rows, adapter) + (config_.layers + 3) * (m * h + kSlack + 16) + 8 * (kSlack + 16);
 }
 
-TrainState Transformer::forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, int checkpointed, Arena& arena, const std::function<void()>& pause) {
-  const int rows = static_cast<int>(tokens.size());
-  ensureRope(rows);
+TrainState Transformer::forwardTraining(const std::vector<const std::vector<int32_t>*>& sequences, Adapter& adapter, int checkpointed, Arena& arena, const std::function<void()>& pause) {
+  int rows = 0;
+  size_t count = 0;  // of pages
+  for (const auto* tokens : sequences) {
+    const int length = static_cast<int>(tokens->size());
+    ensureRope(length);
+    rows += length;
+    count += (length + kPage - 1) / kPage;
+  }
   adapter.pack(math_.ops(), weights_.dtype, Pass::Training);
   TrainState state;
   state.rows = rows;
-  state.tokens = tokens;
-  const size_t pageFloats = 2 * layout_.kvSize, count = (rows + kPage - 1) / kPage, hiddenFloats = static_cast<size_t>(rows) * config_.hidden;
+  const size_t pageFloats = 2 * layout_.kvSize, hiddenFloats = static_cast<size_t>(rows) * config_.hidden;
   float* memory = arena.take(pageFloats * count);
   std::memset(memory, 0, pageFloats * count * sizeof(float));
   for (size_t i = 0; i < count; ++i) state.pages.push_back(memory + i * pageFloats);
+  int first = 0;
+  size_t page = 0;
+  for (const auto* tokens : sequences) {
+    const int length = static_cast<int>(tokens->size());
+    state.places.push_back({state.pages.data() + page, 0, layout_.kvSize, 0, first, length});
+    first += length;
+    page += (length + kPage - 1) / kPage;
+  }
   state.scratch = takeScratch(rows, arena, true);
   if (checkpointed > 0) {
     state.again = takeState(rows, &adapter, arena, true);
@@ -230,15 +245,15 @@ TrainState Transformer::forwardTraining(const std::vector<int32_t>& tokens, Adap
     state.layers.push_back(kept);
   }
   state.hidden = arena.take(hiddenFloats);
-  embed(tokens.data(), rows, state.layers[0].hIn);
-  const Place place{state.pages.data(), 0, layout_.kvSize, 0};
+  for (size_t i = 0; i < sequences.size(); ++i)
+    embed(sequences[i]->data(), state.places[i].rows, state.layers[0].hIn + static_cast<size_t>(state.places[i].first) * config_.hidden);
   for (int layer = 0; layer < config_.layers; ++layer) {
     pause();
     math_.byteActivations(false);  // whoever ran in the pause may serve
     float* out = layer + 1 < config_.layers ? state.layers[layer + 1].hIn : state.hidden;
     LayerState here = layer < checkpointed ? state.again : state.layers[layer];
     here.hIn = state.layers[layer].hIn;
-    layerForward(layer, rows, place, &adapter, here, state.scratch, out);
+    layerForward(layer, rows, state.places, &adapter, here, state.scratch, out);
   }
   return state;
 }
@@ -248,8 +263,7 @@ LayerState Transformer::repeated(int layer, const TrainState& state, Adapter& ad
   LayerState here = state.again;
   here.hIn = state.layers[layer].hIn;
   math_.byteActivations(false);
-  const Place place{state.pages.data(), 0, layout_.kvSize, 0};
-  layerForward(layer, state.rows, place, &adapter, here, state.scratch, state.dropped);
+  layerForward(layer, state.rows, state.places, &adapter, here, state.scratch, state.dropped);
   return here;
 }
 

@@ -29,11 +29,20 @@ struct LayerScratch {
   float *x, *q, *k, *act;
 };
 
+/// Rows [first, first + rows) of a pass that are one sequence's from position `start` on, and where a layer keeps their
+/// keys and values.
+struct Place {
+  float* const* pages;
+  size_t keyOffset, valueOffset;
+  int start;
+  int first = 0, rows = 0;
+};
+
 /// A checkpointed layer keeps its input alone: the others of its pointers are null, and `again` is what its forward
 /// pass is repeated in.
 struct TrainState {
-  int rows = 0;
-  std::vector<int32_t> tokens;
+  int rows = 0;  // of all sequences
+  std::vector<Place> places;
   std::vector<LayerState> layers;
   LayerState again{};
   float* dropped = nullptr;  // [S,H], output of a repeated layer
@@ -62,11 +71,11 @@ class Transformer {
   /// The same for at most kFewRows rows of several sequences together.
   void decode(const std::vector<Slice>& slices, float* hidden);
 
-  /// One whole sequence, kept for backward() in `arena`: of the first `checkpointed` layers the input alone. `pause` runs
-  /// between layers.
-  TrainState forwardTraining(const std::vector<int32_t>& tokens, Adapter& adapter, int checkpointed, Arena& arena, const std::function<void()>& pause);
-  /// Floats that forwardTraining() takes, and the most that backward() takes for a layer.
-  size_t stateFloats(int rows, const Adapter& adapter, int checkpointed) const;
+  /// Whole sequences in one pass, kept for backward() in `arena`: of the first `checkpointed` layers the input alone.
+  /// `pause` runs between layers.
+  TrainState forwardTraining(const std::vector<const std::vector<int32_t>*>& sequences, Adapter& adapter, int checkpointed, Arena& arena, const std::function<void()>& pause);
+  /// Floats that forwardTraining() takes for so many rows and sequences, and the most that backward() takes for a layer.
+  size_t stateFloats(int rows, int sequences, const Adapter& adapter, int checkpointed) const;
   size_t backwardFloats(int rows, const Adapter& adapter) const;
   /// dHidden [S,H] is consumed. Adds to the adapter's gradients.
   void backward(const TrainState& state, Adapter& adapter, Arena& arena, float* dHidden, const std::function<void()>& pause);
@@ -85,15 +94,9 @@ class Transformer {
   Dtype headDtype() const { return weights_.head.dtype; }
 
  private:
-  struct Place {  // where a layer's keys and values lie
-    float* const* pages;
-    size_t keyOffset, valueOffset;
-    int start;
-  };
-
   void embed(const int32_t* tokens, int rows, float* out);
-  void layerForward(int layer, int rows, const Place& place, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut);
-  void layerBackward(int layer, int rows, Adapter& adapter, const LayerState& s, Arena& arena, float* dH);
+  void layerForward(int layer, int rows, const std::vector<Place>& places, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut);
+  void layerBackward(int layer, const TrainState& state, Adapter& adapter, const LayerState& s, Arena& arena, float* dH);
   LayerState repeated(int layer, const TrainState& state, Adapter& adapter);
   struct Term {  // one linear's part of a group's backward pass
     int target;
@@ -101,6 +104,7 @@ class Transformer {
   };
   void groupBackward(int layer, std::initializer_list<Term> terms, const Rows& x, const float* xa, Adapter& adapter, Arena& arena, float* dx, bool add);
   void normRope(const float* in, const float* weight, int rows, int heads, int start, float* out);
+  void sumHeads(const float* copies, int rows, float* out);
   void normRopeBackward(const float* in, const float* weight, int rows, int heads, float* d);
   void attend(int rows, const Place& place, const float* q, float* out, float* lse);
   void storeKv(const float* k, const float* v, int rows, const Place& place);

@@ -1,5 +1,6 @@
 #include "train/step.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -16,14 +17,16 @@ int headRows(int vocab) {
   return rows < 24 ? 24 : rows > 512 ? 512 : static_cast<int>(rows);
 }
 /// An arena larger than this is given back after the batch.
-constexpr int kLongSequence = 4096;
+constexpr size_t kLongSequence = 4096;
+/// Rows up to which short sequences share a pass: reading and transposing the weights is then a small part of it.
+constexpr size_t kPackedRows = 256;
 
 }  // namespace
 
-/// How many layers must be checkpointed for a sequence to stay within the memory bound. With a bound, both arenas are
-/// laid out anew for each sequence: what they held is given back first, so that the rest can be measured.
+/// How many layers must be checkpointed for a pass to stay within the memory bound. With a bound, both arenas are
+/// laid out anew for each pass: what they held is given back first, so that the rest can be measured.
 /// @throws Failure MEMORY_SHORT
-int Trainer::fit(int rows, int labelled, const Adapter& adapter) {
+int Trainer::fit(int rows, int sequences, int labelled, const Adapter& adapter) {
   if (!memoryBytes_) return 0;
   states_.release();
   scratch_.release();
@@ -35,20 +38,20 @@ int Trainer::fit(int rows, int labelled, const Adapter& adapter) {
   const size_t kernels = static_cast<size_t>(rows) * 4 * (config.intermediate + config.hidden) + model_.math().threads() * attentionBackwardScratch(rows, config.headDim);
   const size_t others = residentBytes() + (kernels + scratch + gradient) * sizeof(float);
   for (int checkpointed = 0; checkpointed <= config.layers; ++checkpointed) {
-    const size_t states = model_.stateFloats(rows, adapter, checkpointed) + gradient;
+    const size_t states = model_.stateFloats(rows, sequences, adapter, checkpointed) + gradient;
     if (others + states * sizeof(float) > memoryBytes_) continue;
     states_.reserve(states);
     scratch_.reserve(scratch);
     return checkpointed;
   }
-  const size_t needed = others + (model_.stateFloats(rows, adapter, config.layers) + gradient) * sizeof(float);
-  throw Failure("MEMORY_SHORT", "Training on a sequence of " + std::to_string(rows) + " tokens takes " + std::to_string(needed / 1000000) + " MB even with every layer checkpointed, more than the " +
+  const size_t needed = others + (model_.stateFloats(rows, sequences, adapter, config.layers) + gradient) * sizeof(float);
+  throw Failure("MEMORY_SHORT", std::string("Training on ") + (sequences > 1 ? "sequences of together " : "a sequence of ") + std::to_string(rows) + " tokens takes " + std::to_string(needed / 1000000) + " MB even with every layer checkpointed, more than the " +
                                     std::to_string(memoryBytes_ / 1000000) + " MB allowed: allow more, or train on shorter sequences.");
 }
 
-/// Rows [first, first + count) of the loss; @returns their dLogits, in bf16 where the head is: a row is
+/// Some rows of the loss; @returns their dLogits, in bf16 where the head is: a row is
 /// rounded while it lies in the cache.
-Rows Trainer::gradients(SequenceLoss& loss, int first, int count, const float* logits, std::vector<RowResult>& parts) {
+Rows Trainer::gradients(const LabelledRow* labelled, int count, const float* logits, std::vector<RowResult>& parts) {
   Math& math = model_.math();
   const size_t vocab = model_.config().vocab, width = padded4(static_cast<int>(vocab));
   const bool narrow = model_.headDtype() == Dtype::Bf16;  // int8 scales the columns before it rounds
@@ -58,7 +61,7 @@ Rows Trainer::gradients(SequenceLoss& loss, int first, int count, const float* l
   math.ranges(count, 4, [&](int from, int to, int worker) {
     for (int i = from; i < to; ++i) {
       float* dz = narrow ? lines + worker * vocab : out + i * vocab;
-      parts[i] = loss.row(math.ops(), first + i, logits + i * vocab, dz);
+      parts[i] = labelled[i].loss->row(math.ops(), labelled[i].index, logits + i * vocab, dz);
       if (!narrow) continue;
       math.ops().narrow->toBf16(dz, vocab, half + i * width);
       for (size_t j = vocab; j < width; ++j) half[i * width + j] = 0;
@@ -69,50 +72,63 @@ Rows Trainer::gradients(SequenceLoss& loss, int first, int count, const float* l
   return rows;
 }
 
-void Trainer::micro(Adapter& adapter, TrainSequence& sequence, const LossSettings& settings, const std::function<void()>& pause, ForwardBackwardResult& result, double& c, double& c2) {
+void Trainer::micro(Adapter& adapter, TrainSequence* sequences, size_t count, const LossSettings& settings, const std::function<void()>& pause, ForwardBackwardResult& result, double& c, double& c2) {
   const ModelConfig& config = model_.config();
-  if (sequence.kl.used && sequence.kl.reference.empty() && !sequence.kl.positions.empty())
-    sequence.kl.reference = reference_(sequence.ids, sequence.kl.positions, sequence.temperature);
-  SequenceLoss loss(sequence, settings, config.vocab);
-  const std::vector<int>& rows = loss.rows();
-  result.tokens += static_cast<int64_t>(sequence.ids.size());
-  for (int t = 0; t < kTerms; ++t) {
-    result.positions[t] += loss.count(static_cast<Term>(t));
-    if (loss.count(static_cast<Term>(t)) > 0 && std::isnan(result.loss[t])) result.loss[t] = 0;
+  std::vector<std::unique_ptr<SequenceLoss>> losses;
+  std::vector<const std::vector<int32_t>*> ids;  // of the sequences with labels
+  std::vector<LabelledRow> labelled;
+  int rows = 0;
+  for (TrainSequence* sequence = sequences; sequence < sequences + count; ++sequence) {
+    if (sequence->kl.used && sequence->kl.reference.empty() && !sequence->kl.positions.empty())
+      sequence->kl.reference = reference_(sequence->ids, sequence->kl.positions, sequence->temperature);
+    losses.push_back(std::make_unique<SequenceLoss>(*sequence, settings, config.vocab));
+    SequenceLoss& loss = *losses.back();
+    result.tokens += static_cast<int64_t>(sequence->ids.size());
+    for (int t = 0; t < kTerms; ++t) {
+      result.positions[t] += loss.count(static_cast<Term>(t));
+      if (loss.count(static_cast<Term>(t)) > 0 && std::isnan(result.loss[t])) result.loss[t] = 0;
+    }
+    if (loss.rows().empty()) continue;
+    for (size_t i = 0; i < loss.rows().size(); ++i) labelled.push_back({&loss, static_cast<int>(i), rows + loss.rows()[i]});
+    ids.push_back(&sequence->ids);
+    rows += static_cast<int>(sequence->ids.size());
   }
-  if (!rows.empty()) {
-    const int checkpointed = fit(static_cast<int>(sequence.ids.size()), static_cast<int>(rows.size()), adapter);
+  if (!labelled.empty()) {
+    const int checkpointed = fit(rows, static_cast<int>(ids.size()), static_cast<int>(labelled.size()), adapter);
     if (checkpointed > result.checkpointed) result.checkpointed = checkpointed;
     states_.reset();
-    const TrainState state = model_.forwardTraining(sequence.ids, adapter, checkpointed, states_, pause);
+    const TrainState state = model_.forwardTraining(ids, adapter, checkpointed, states_, pause);
     const int h = config.hidden, chunk = headRows(config.vocab);
     float* dHidden = states_.take(static_cast<size_t>(state.rows) * h);
     std::memset(dHidden, 0, static_cast<size_t>(state.rows) * h * sizeof(float));
-    for (size_t first = 0; first < rows.size(); first += chunk) {
+    for (size_t first = 0; first < labelled.size(); first += chunk) {
       pause();
       scratch_.reset();
-      const int count = static_cast<int>(rows.size() - first < static_cast<size_t>(chunk) ? rows.size() - first : chunk);
-      float *gathered = scratch_.take(static_cast<size_t>(count) * h), *x = scratch_.take(static_cast<size_t>(count) * h);
-      float* logits = scratch_.take(static_cast<size_t>(count) * config.vocab);
-      for (int i = 0; i < count; ++i)
-        std::memcpy(gathered + static_cast<size_t>(i) * h, state.hidden + static_cast<size_t>(rows[first + i]) * h, h * sizeof(float));
-      model_.head(gathered, count, x, logits);
-      std::vector<RowResult> parts(count);
-      const Rows dLogits = gradients(loss, static_cast<int>(first), count, logits, parts);
-      for (const RowResult& part : parts) {
+      const LabelledRow* here = labelled.data() + first;
+      const int some = static_cast<int>(labelled.size() - first < static_cast<size_t>(chunk) ? labelled.size() - first : chunk);
+      float *gathered = scratch_.take(static_cast<size_t>(some) * h), *x = scratch_.take(static_cast<size_t>(some) * h);
+      float* logits = scratch_.take(static_cast<size_t>(some) * config.vocab);
+      for (int i = 0; i < some; ++i)
+        std::memcpy(gathered + static_cast<size_t>(i) * h, state.hidden + static_cast<size_t>(here[i].row) * h, h * sizeof(float));
+      model_.head(gathered, some, x, logits);
+      std::vector<RowResult> parts(some);
+      const Rows dLogits = gradients(here, some, logits, parts);
+      for (int i = 0; i < some; ++i) {
         for (int t = 0; t < kTerms; ++t)
-          if (loss.count(static_cast<Term>(t)) > 0) result.loss[t] += part.loss[t];
-        c += part.importance;
-        c2 += part.importanceSquared;
+          if (here[i].loss->count(static_cast<Term>(t)) > 0) result.loss[t] += parts[i].loss[t];
+        c += parts[i].importance;
+        c2 += parts[i].importanceSquared;
       }
       model_.headBackward(gathered, dLogits, x, gathered);
-      for (int i = 0; i < count; ++i)
-        std::memcpy(dHidden + static_cast<size_t>(rows[first + i]) * h, gathered + static_cast<size_t>(i) * h, h * sizeof(float));
+      for (int i = 0; i < some; ++i)
+        std::memcpy(dHidden + static_cast<size_t>(here[i].row) * h, gathered + static_cast<size_t>(i) * h, h * sizeof(float));
     }
     model_.backward(state, adapter, scratch_, dHidden, pause);
   }
-  const std::vector<float>& logprobs = loss.pgLogprobs();
-  result.pgLogprobs.insert(result.pgLogprobs.end(), logprobs.begin(), logprobs.end());
+  for (const auto& loss : losses) {
+    const std::vector<float>& logprobs = loss->pgLogprobs();
+    result.pgLogprobs.insert(result.pgLogprobs.end(), logprobs.begin(), logprobs.end());
+  }
 }
 
 ForwardBackwardResult Trainer::run(Adapter& adapter, std::vector<TrainSequence>& sequences, const LossSettings& settings, const std::function<void()>& pause) {
@@ -121,13 +137,17 @@ ForwardBackwardResult Trainer::run(Adapter& adapter, std::vector<TrainSequence>&
   ForwardBackwardResult result;
   for (double& value : result.loss) value = NAN;
   double c = 0, c2 = 0;
-  bool longOne = false;
-  for (TrainSequence& sequence : sequences) {
+  size_t longest = 0;
+  for (const TrainSequence& sequence : sequences) longest = std::max(longest, sequence.ids.size());
+  // No more rows than the longest sequence has anyway, or than cost little memory.
+  const size_t most = std::max(longest, kPackedRows);
+  for (size_t first = 0, end = 0; first < sequences.size(); first = end) {
     pause();
-    longOne = longOne || sequence.ids.size() > kLongSequence;
-    micro(adapter, sequence, settings, pause, result, c, c2);
+    size_t rows = 0;
+    while (end < sequences.size() && (end == first || rows + sequences[end].ids.size() <= most)) rows += sequences[end++].ids.size();
+    micro(adapter, sequences.data() + first, end - first, settings, pause, result, c, c2);
   }
-  if (longOne) {
+  if (longest > kLongSequence) {
     states_.release();
     scratch_.release();
   }

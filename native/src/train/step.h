@@ -1,6 +1,8 @@
-// Forward and backward of a batch of sequences, one micro-step per sequence, and AdamW.
+// Forward and backward of a batch of sequences, and AdamW. A micro-step is one long sequence, or as many neighbouring
+// short ones as make a pass over the weights worth it.
 #pragma once
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "model/transformer.h"
@@ -13,7 +15,7 @@ struct ForwardBackwardResult {
   int positions[kTerms] = {};
   double effectiveSampleSize = 0;
   int64_t tokens = 0;
-  /// Layers whose forward pass was repeated for want of memory, of the longest sequence.
+  /// Layers whose forward pass was repeated for want of memory, of the largest pass.
   int checkpointed = 0;
   std::vector<float> pgLogprobs;
 };
@@ -36,9 +38,16 @@ class Trainer {
   double optimStep(Adapter& adapter, const AdamWSettings& settings);
 
  private:
-  void micro(Adapter& adapter, TrainSequence& sequence, const LossSettings& settings, const std::function<void()>& pause, ForwardBackwardResult& result, double& c, double& c2);
-  int fit(int rows, int labelled, const Adapter& adapter);
-  Rows gradients(SequenceLoss& loss, int first, int count, const float* logits, std::vector<RowResult>& parts);
+  /// One row of a micro-step's loss.
+  struct LabelledRow {
+    SequenceLoss* loss;
+    int index;  // into its rows()
+    int row;    // of the pass
+  };
+
+  void micro(Adapter& adapter, TrainSequence* sequences, size_t count, const LossSettings& settings, const std::function<void()>& pause, ForwardBackwardResult& result, double& c, double& c2);
+  int fit(int rows, int sequences, int labelled, const Adapter& adapter);
+  Rows gradients(const LabelledRow* labelled, int count, const float* logits, std::vector<RowResult>& parts);
 
   Transformer& model_;
   Reference reference_;
