@@ -69,13 +69,13 @@ void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, co
 }
 
 /// d of the rotated, normed heads in place to d of the linear's output.
-void Transformer::normRopeBackward(const float* in, const float* weight, int rows, int heads, float* d) {
+void Transformer::normRopeBackward(const float* in, const float* weight, const std::vector<Place>& places, int heads, float* d) {
   const int dim = config_.headDim, half = dim / 2;
-  math_.ranges(rows, 64, [&](int first, int last, int) {
+  eachStretch(places, [&](const Place& place, int first, int last) {
     for (int r = first; r < last; ++r)
       for (int h = 0; h < heads; ++h) {
         const size_t at = (static_cast<size_t>(r) * heads + h) * dim;
-        const size_t angle = static_cast<size_t>(r) * half;
+        const size_t angle = static_cast<size_t>(r - place.first) * half;
         math_.ops().rope(d + at, cosine_.data() + angle, sine_.data() + angle, dim, -1.0f);
         // dx may lie where dy does: each element is read before it is written.
         if (weight) math_.ops().rmsnormBackward(in + at, weight, d + at, dim, config_.normEps, d + at, false);
@@ -83,15 +83,17 @@ void Transformer::normRopeBackward(const float* in, const float* weight, int row
   });
 }
 
-/// Query heads of one group share their key head: out [rows][kvHeads*D] = the sum of their copies [heads][rows][D].
-void Transformer::sumHeads(const float* copies, int rows, float* out) {
+/// Query heads of one group share their key head: out [rows][kvHeads*D] = the sum of their copies, which are
+/// [heads][rows][D] in each sequence.
+void Transformer::sumHeads(const float* copies, const std::vector<Place>& places, float* out) {
   const int group = config_.heads / config_.kvHeads, d = config_.headDim;
-  math_.ranges(rows, 64, [&](int first, int last, int) {
+  eachStretch(places, [&](const Place& place, int first, int last) {
+    const float* own = copies + static_cast<size_t>(place.first) * config_.qWidth();
     for (int r = first; r < last; ++r)
       for (int h = 0; h < config_.kvHeads; ++h) {
         float* to = out + static_cast<size_t>(r) * config_.kvWidth() + static_cast<size_t>(h) * d;
         for (int g = 0; g < group; ++g) {
-          const float* from = copies + (static_cast<size_t>(h * group + g) * rows + r) * d;
+          const float* from = own + (static_cast<size_t>(h * group + g) * place.rows + r - place.first) * d;
           for (int i = 0; i < d; ++i) to[i] = g ? to[i] + from[i] : from[i];
         }
       }
@@ -116,10 +118,11 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
   float *dAttn = arena.take(qSize), *q = arena.take(qSize), *k = arena.take(kvSize);
   groupBackward(layer, {{kO, dH}}, {s.attn, rows, config_.qWidth()}, s.xa[groupOf(kO)], adapter, arena, dAttn, false);
   float *dq = arena.take(qSize), *dkHeads = arena.take(qSize), *dvHeads = arena.take(qSize), *dk = arena.take(kvSize), *dv = arena.take(kvSize);
+  normRope(s.q, w.qNorm.get(), state.places, config_.heads, q);
+  normRope(s.k, w.kNorm.get(), state.places, config_.kvHeads, k);
+  std::vector<AttentionBackwardArgs> sequences;
   for (const Place& place : state.places) {
     const size_t atQ = static_cast<size_t>(place.first) * config_.qWidth(), atKv = static_cast<size_t>(place.first) * config_.kvWidth();
-    normRope(s.q + atQ, w.qNorm.get(), place.rows, config_.heads, 0, q + atQ);
-    normRope(s.k + atKv, w.kNorm.get(), place.rows, config_.kvHeads, 0, k + atKv);
     AttentionBackwardArgs a;
     a.half = layout_.half;
     a.headDim = config_.headDim;
@@ -136,12 +139,13 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
     a.dq = dq + atQ;
     a.dk = dkHeads + atQ;
     a.dv = dvHeads + atQ;
-    math_.attentionBackward(a);
-    sumHeads(a.dk, place.rows, dk + atKv);
-    sumHeads(a.dv, place.rows, dv + atKv);
-    normRopeBackward(s.q + atQ, w.qNorm.get(), place.rows, config_.heads, dq + atQ);
-    normRopeBackward(s.k + atKv, w.kNorm.get(), place.rows, config_.kvHeads, dk + atKv);
+    sequences.push_back(a);
   }
+  math_.attentionBackward(sequences);
+  sumHeads(dkHeads, state.places, dk);
+  sumHeads(dvHeads, state.places, dv);
+  normRopeBackward(s.q, w.qNorm.get(), state.places, config_.heads, dq);
+  normRopeBackward(s.k, w.kNorm.get(), state.places, config_.kvHeads, dk);
 
   // Below the first layer there are only frozen embeddings, so its dX is never needed.
   float* dx1 = layer > 0 ? dx : nullptr;

@@ -46,20 +46,18 @@ void Transformer::decode(const std::vector<Slice>& slices, float* hidden) {
     Rows input{x, rows, width, nullptr};
     math_.few(input, linears, count, merged.data(), segmentCount);
   };
+  std::vector<Place> places(slices.size());
   for (int layer = 0; layer < config_.layers; ++layer) {
     const LayerWeights& w = weights_.layers[layer];
     math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, t.x);
     const FewLinear qkv[] = {{&w.linear[kQ], s.q, nullptr}, {&w.linear[kK], s.k, nullptr}, {&w.linear[kV], s.v, nullptr}};
     product(layer, kQ, 3, t.x, config_.hidden, qkv);
-    for (size_t i = 0; i < slices.size(); ++i) {
-      const size_t row = segments[i].first;
-      float *q = s.q + row * config_.qWidth(), *k = s.k + row * config_.kvWidth();
-      const Place place{pages[i].data(), layout_.keyOffset(layer), layout_.valueOffset(layer), slices[i].kv->length};
-      normRope(q, w.qNorm.get(), slices[i].rows, config_.heads, place.start, q);
-      normRope(k, w.kNorm.get(), slices[i].rows, config_.kvHeads, place.start, k);
-      storeKv(k, s.v + row * config_.kvWidth(), slices[i].rows, place);
-      attend(slices[i].rows, place, q, s.attn + row * config_.qWidth(), nullptr);
-    }
+    for (size_t i = 0; i < slices.size(); ++i)
+      places[i] = {pages[i].data(), layout_.keyOffset(layer), layout_.valueOffset(layer), slices[i].kv->length, segments[i].first, slices[i].rows};
+    normRope(s.q, w.qNorm.get(), places, config_.heads, s.q);
+    normRope(s.k, w.kNorm.get(), places, config_.kvHeads, s.k);
+    storeKv(s.k, s.v, places);
+    attend(places, s.q, s.attn, nullptr);
     const FewLinear o[] = {{&w.linear[kO], s.hMid, s.hIn}};
     product(layer, kO, 1, s.attn, config_.qWidth(), o);
     math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, t.x);

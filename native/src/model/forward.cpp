@@ -66,25 +66,23 @@ LayerScratch Transformer::takeScratch(int rows, Arena& arena, bool training) {
 }
 
 /// Per head: optional rmsnorm, then rotation by the row's position. in and out may be the same.
-void Transformer::normRope(const float* in, const float* weight, int rows, int heads, int start, float* out) {
+void Transformer::normRope(const float* in, const float* weight, const std::vector<Place>& places, int heads, float* out) {
   const int d = config_.headDim, half = d / 2;
-  const auto body = [&](int first, int last, int) {
+  eachStretch(places, [&](const Place& place, int first, int last) {
     for (int r = first; r < last; ++r)
       for (int h = 0; h < heads; ++h) {
         const size_t at = (static_cast<size_t>(r) * heads + h) * d;
         if (weight) math_.ops().rmsnorm(in + at, weight, d, config_.normEps, out + at);
         else if (in != out) std::memcpy(out + at, in + at, d * sizeof(float));
-        const size_t angle = static_cast<size_t>(start + r) * half;
+        const size_t angle = static_cast<size_t>(place.start + r - place.first) * half;
         math_.ops().rope(out + at, cosine_.data() + angle, sine_.data() + angle, d, 1.0f);
       }
-  };
-  if (rows < 64) body(0, rows, 0);
-  else math_.ranges(rows, 64, body);
+  });
 }
 
-void Transformer::storeKv(const float* k, const float* v, int rows, const Place& place) {
+void Transformer::storeKv(const float* k, const float* v, const std::vector<Place>& places) {
   const int d = config_.headDim, width = config_.kvWidth();
-  const auto row = [&](const float* key, const float* value, int position) {
+  const auto row = [&](const Place& place, const float* key, const float* value, int position) {
     const int lane = position % kPage;
     float* keys = place.pages[position / kPage] + place.keyOffset;
     float* values = place.pages[position / kPage] + place.valueOffset;
@@ -92,7 +90,7 @@ void Transformer::storeKv(const float* k, const float* v, int rows, const Place&
     for (int h = 0; h < config_.kvHeads; ++h)
       std::memcpy(values + (static_cast<size_t>(h) * kPage + lane) * d, value + static_cast<size_t>(h) * d, d * sizeof(float));
   };
-  const auto halfRow = [&](const float* key, const float* value, int position, uint16_t* line) {
+  const auto halfRow = [&](const Place& place, const float* key, const float* value, int position, uint16_t* line) {
     const int lane = position % kPage;
     auto* keys = reinterpret_cast<uint16_t*>(place.pages[position / kPage] + place.keyOffset);
     auto* values = reinterpret_cast<uint16_t*>(place.pages[position / kPage] + place.valueOffset);
@@ -102,34 +100,37 @@ void Transformer::storeKv(const float* k, const float* v, int rows, const Place&
     for (int h = 0; h < config_.kvHeads; ++h)
       for (int i = 0; i < d; ++i) values[static_cast<size_t>(h) * d * kPage + static_cast<size_t>(lane / 2) * 2 * d + 2 * i + lane % 2] = line[h * d + i];
   };
-  const auto body = [&](int first, int last, int) {
+  eachStretch(places, [&](const Place& place, int first, int last) {
     std::vector<uint16_t> line(width);
     for (int r = first; r < last; ++r) {
       const size_t at = static_cast<size_t>(r) * width;
-      if (layout_.half) halfRow(k + at, v + at, place.start + r, line.data());
-      else row(k + at, v + at, place.start + r);
+      const int position = place.start + r - place.first;
+      if (layout_.half) halfRow(place, k + at, v + at, position, line.data());
+      else row(place, k + at, v + at, position);
     }
-  };
-  if (rows < 64) body(0, rows, 0);
-  else math_.ranges(rows, 64, body);
+  });
 }
 
-void Transformer::attend(int rows, const Place& place, const float* q, float* out, float* lse) {
-  AttentionArgs a;
-  a.half = layout_.half;
-  a.headDim = config_.headDim;
-  a.heads = config_.heads;
-  a.kvHeads = config_.kvHeads;
-  a.rows = rows;
-  a.start = place.start;
-  a.scale = 1.0f / std::sqrt(static_cast<float>(config_.headDim));
-  a.q = q;
-  a.pages = place.pages;
-  a.keyOffset = place.keyOffset;
-  a.valueOffset = place.valueOffset;
-  a.out = out;
-  a.lse = lse;
-  math_.attention(a);
+void Transformer::attend(const std::vector<Place>& places, const float* q, float* out, float* lse) {
+  std::vector<AttentionArgs> sequences;
+  for (const Place& place : places) {
+    AttentionArgs a;
+    a.half = layout_.half;
+    a.headDim = config_.headDim;
+    a.heads = config_.heads;
+    a.kvHeads = config_.kvHeads;
+    a.rows = place.rows;
+    a.start = place.start;
+    a.scale = 1.0f / std::sqrt(static_cast<float>(config_.headDim));
+    a.q = q + static_cast<size_t>(place.first) * config_.qWidth();
+    a.pages = place.pages;
+    a.keyOffset = place.keyOffset;
+    a.valueOffset = place.valueOffset;
+    a.out = out + static_cast<size_t>(place.first) * config_.qWidth();
+    a.lse = lse ? lse + static_cast<size_t>(place.first) * config_.heads : nullptr;
+    sequences.push_back(a);
+  }
+  math_.attention(sequences);
 }
 
 void Transformer::layerForward(int layer, int rows, const std::vector<Place>& places, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut) {
@@ -157,13 +158,11 @@ void Transformer::layerForward(int layer, int rows, const std::vector<Place>& pl
   linear(kK, x1, s.k, nullptr);
   linear(kV, x1, s.v, nullptr);
   float *q = t.q ? t.q : s.q, *k = t.k ? t.k : s.k;
-  for (const Place& place : places) {
-    const size_t atQ = static_cast<size_t>(place.first) * config_.qWidth(), atKv = static_cast<size_t>(place.first) * config_.kvWidth();
-    normRope(s.q + atQ, w.qNorm.get(), place.rows, config_.heads, place.start, q + atQ);
-    normRope(s.k + atKv, w.kNorm.get(), place.rows, config_.kvHeads, place.start, k + atKv);
-    storeKv(k + atKv, s.v + atKv, place.rows, place);
-    attend(place.rows, place, q + atQ, s.attn + atQ, s.lse ? s.lse + static_cast<size_t>(place.first) * config_.heads : nullptr);
-  }
+  normRope(s.q, w.qNorm.get(), places, config_.heads, q);
+  normRope(s.k, w.kNorm.get(), places, config_.kvHeads, k);
+  storeKv(k, s.v, places);
+
+  attend(places, q, s.attn, s.lse);
 
   Rows attn{s.attn, rows, config_.qWidth(), nullptr};
   linear(kO, attn, s.hMid, s.hIn);

@@ -6,6 +6,7 @@
 //   x1 = norm(h); q,k,v = x1 W^T (+ LoRA, + bias); q,k = rope(norm_qk(q,k)); a = attention(q,k,v)
 //   m = h + a Wo^T; x2 = norm(m); h' = m + (silu(x2 Wg^T) * (x2 Wu^T)) Wd^T
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <vector>
@@ -30,12 +31,11 @@ struct LayerScratch {
 };
 
 /// Rows [first, first + rows) of a pass that are one sequence's from position `start` on, and where a layer keeps their
-/// keys and values.
+/// keys and values. The places of a pass cover its rows in order.
 struct Place {
   float* const* pages;
   size_t keyOffset, valueOffset;
-  int start;
-  int first = 0, rows = 0;
+  int start, first, rows;
 };
 
 /// A checkpointed layer keeps its input alone: the others of its pointers are null, and `again` is what its forward
@@ -103,11 +103,24 @@ class Transformer {
     const float* dy;
   };
   void groupBackward(int layer, std::initializer_list<Term> terms, const Rows& x, const float* xa, Adapter& adapter, Arena& arena, float* dx, bool add);
-  void normRope(const float* in, const float* weight, int rows, int heads, int start, float* out);
-  void sumHeads(const float* copies, int rows, float* out);
-  void normRopeBackward(const float* in, const float* weight, int rows, int heads, float* d);
-  void attend(int rows, const Place& place, const float* q, float* out, float* lse);
-  void storeKv(const float* k, const float* v, int rows, const Place& place);
+  /// Runs body(place, first, last) over stretches of rows of the pass, each of one place.
+  template <class Body>
+  void eachStretch(const std::vector<Place>& places, const Body& body) {
+    const int rows = places.back().first + places.back().rows;
+    const auto part = [&](int first, int last, int) {
+      for (const Place& place : places) {
+        const int from = std::max(first, place.first), to = std::min(last, place.first + place.rows);
+        if (from < to) body(place, from, to);
+      }
+    };
+    if (rows < 64) part(0, rows, 0);
+    else math_.ranges(rows, 64, part);
+  }
+  void normRope(const float* in, const float* weight, const std::vector<Place>& places, int heads, float* out);
+  void sumHeads(const float* copies, const std::vector<Place>& places, float* out);
+  void normRopeBackward(const float* in, const float* weight, const std::vector<Place>& places, int heads, float* d);
+  void attend(const std::vector<Place>& places, const float* q, float* out, float* lse);
+  void storeKv(const float* k, const float* v, const std::vector<Place>& places);
   LayerState takeState(int rows, Adapter* adapter, Arena& arena, bool training);
   size_t layerFloats(int rows, const Adapter& adapter) const;
   LayerScratch takeScratch(int rows, Arena& arena, bool training);

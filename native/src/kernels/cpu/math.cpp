@@ -365,30 +365,39 @@ void Math::rmsnormBackward(const float* x, const float* weight, const float* dy,
   else ranges(rows, 32, body);
 }
 
-void Math::attention(const AttentionArgs& g) {
-  const size_t scratch = attentionScratch(g.headDim);
+void Math::attention(const std::vector<AttentionArgs>& sequences) {
+  const size_t scratch = attentionScratch(sequences[0].headDim);
   reserve(scratch);
-  const int tiles = (g.rows + kPage - 1) / kPage;
+  int chunks = 0;
+  double work = 0;
+  for (const AttentionArgs& g : sequences) {
+    chunks += (g.rows + kPage - 1) / kPage * g.heads;
+    work += 2.0 * g.rows * (g.start + g.rows) * g.heads * g.headDim;
+  }
   const auto body = [&](int first, int last, int worker) {
     for (int i = first; i < last; ++i) {
+      int at = i;
+      const AttentionArgs* g = sequences.data();
+      for (; at >= (g->rows + kPage - 1) / kPage * g->heads; ++g) at -= (g->rows + kPage - 1) / kPage * g->heads;
       // Late tiles see the most keys: hand them out first, so that no thread ends with a long one.
-      const int tile = tiles - 1 - i % tiles, r0 = tile * kPage;
-      (g.half ? ops_.narrow->attention : ops_.attention)(g, i / tiles, r0, r0 + kPage < g.rows ? r0 + kPage : g.rows, scratch_[worker].atLeast(scratch));
+      const int tiles = (g->rows + kPage - 1) / kPage, r0 = (tiles - 1 - at % tiles) * kPage;
+      (g->half ? ops_.narrow->attention : ops_.attention)(*g, at / tiles, r0, r0 + kPage < g->rows ? r0 + kPage : g->rows, scratch_[worker].atLeast(scratch));
     }
   };
-  const double work = 2.0 * g.rows * (g.start + g.rows) * g.heads * g.headDim;
-  if (threads() == 1 || work < kParallelWork) body(0, tiles * g.heads, 0);
-  else ranges(tiles * g.heads, 1, body);
+  if (threads() == 1 || work < kParallelWork) body(0, chunks, 0);
+  else ranges(chunks, 1, body);
 }
 
-void Math::attentionBackward(const AttentionBackwardArgs& g) {
-  const size_t scratch = attentionBackwardScratch(g.rows, g.headDim);
+void Math::attentionBackward(const std::vector<AttentionBackwardArgs>& sequences) {
+  int longest = 0;
+  for (const AttentionBackwardArgs& g : sequences) longest = g.rows > longest ? g.rows : longest;
+  const int heads = sequences[0].heads;
+  const size_t scratch = attentionBackwardScratch(longest, sequences[0].headDim);
   reserve(scratch);
-  const auto body = [&](int first, int last, int worker) {
-    for (int head = first; head < last; ++head)
-      (g.half ? ops_.narrow->attentionBackward : ops_.attentionBackward)(g, head, scratch_[worker].atLeast(scratch));
-  };
-  ranges(g.heads, 1, body);
+  ranges(static_cast<int>(sequences.size()) * heads, 1, [&](int i, int, int worker) {
+    const AttentionBackwardArgs& g = sequences[i / heads];
+    (g.half ? ops_.narrow->attentionBackward : ops_.attentionBackward)(g, i % heads, scratch_[worker].atLeast(scratch));
+  });
 }
 
 void Math::swiglu(const float* gate, const float* up, size_t n, float* out) {

@@ -96,8 +96,9 @@ class Math {
   void rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out);
   void rmsnormBackward(const float* x, const float* weight, const float* dy, int rows, int n,
                        float eps, float* dx, bool add);
-  void attention(const AttentionArgs& args);
-  void attentionBackward(const AttentionBackwardArgs& args);
+  /// Of several sequences of one model.
+  void attention(const std::vector<AttentionArgs>& sequences);
+  void attentionBackward(const std::vector<AttentionBackwardArgs>& sequences);
   void swiglu(const float* gate, const float* up, size_t n, float* out);
   void swigluBackward(const float* gate, const float* up, const float* dOut, size_t n, float* dGate,
                       float* dUp);
