@@ -13,16 +13,23 @@ import { consentSet, trainingNow } from '../../protocol/editor.ts';
 import type { Result } from '../../protocol/message.ts';
 import { startScriptedEndpoint } from '../../protocol/scriptedEndpoint.fixture.ts';
 import type { Script } from '../../protocol/scriptedEndpoint.fixture.ts';
+import { signalPublish } from '../../protocol/signals.ts';
+import type { Signal } from '../../protocol/signals.ts';
 import { call } from '../../protocol/transport.ts';
 import { GOLDEN_TEXTS } from '../gate/golden.ts';
 import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
 import type { Turn } from '../journal/records.ts';
 import { turnOf } from '../learn/samples.fixture.ts';
+import type { MachineFacts } from '../learn/conditions.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
+import type { LearnSettings } from '../learn/settings.ts';
+import { VirtualClock } from '../replay/virtualClock.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { Daemon } from '../server/daemon.ts';
+import type { DaemonOptions } from '../server/daemon.ts';
 import { openWindow } from '../server/window.fixture.ts';
+import { practisedKey } from './failures.ts';
 import { Bench, requireIsolation } from './bench.ts';
 
 /** Where commands cannot be isolated, what is tested is that practice refuses. */
@@ -49,11 +56,15 @@ beforeEach(async () => {
   git('init', '-q');
   git('add', '.');
   git('commit', '-qm', 'a sum');
-  daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, golden: GOLDEN_TEXTS.slice(0, 4), settings: { ...DEFAULT_SETTINGS, quietSamples: 1, holdoutShare: 0, skillTexts: 1 } });
+  await start();
+});
+
+async function start(more: Partial<DaemonOptions> = {}, settings: Partial<LearnSettings> = {}): Promise<void> {
+  daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, golden: GOLDEN_TEXTS.slice(0, 4), settings: { ...DEFAULT_SETTINGS, quietSamples: 1, holdoutShare: 0, skillTexts: 1, ...settings }, ...more });
   await daemon.ready;
   link = await openWindow(daemon, workspace);
-  await call(link, consentSet, { workspace, state: 'granted', classes: [...USUAL_CLASSES, 'chat'] });
-});
+  await call(link, consentSet, { workspace, state: 'granted', classes: [...USUAL_CLASSES.filter((each) => each !== 'git'), 'chat'] });
+}
 afterEach(async () => {
   link.dispose();
   await daemon.stop();
@@ -143,6 +154,39 @@ describe.runIf(isolates)('practice', () => {
     failBefore('red');
     await call(link, consentSet, { workspace, state: 'granted', classes: ['suggestions'] });
     await expect(practise(LEARNS)).rejects.toThrow(/before its owner agrees/);
+  });
+
+  it('by itself begins when nobody has worked for ten minutes and the machine has power, and ends at the next key', async () => {
+    link.dispose();
+    await daemon.stop();
+    const clock = new VirtualClock(1_790_000_000_000);
+    let machine: Pick<MachineFacts, 'onBattery' | 'loadPerCore'> = { onBattery: true, loadPerCore: 0 };
+    await start({ clock, machine: () => machine, chatAnySize: true }, { practice: true });
+    failBefore('red');
+    /** Time passes; what began has time to end. */
+    const practised = async (minutes: number): Promise<unknown> => {
+      for (let minute = 0; minute < minutes; minute += 1) clock.advance(60_000);
+      await daemon.practice.settled();
+      return daemon.journal.get(practisedKey('red'));
+    };
+    let keys = 0;
+    const type = (): Promise<unknown> => {
+      const change: Signal = { kind: 'document.changed', at: clock.now(), uri: `${workspace}/sum.js`, version: 2 + keys, changes: [{ offset: 0, length: 0, text: 'x' }] };
+      return call(link, signalPublish, { session: 's', first: keys++, signals: [change] });
+    };
+    expect(await practised(20), 'on battery').toBeUndefined();
+    machine = { onBattery: false, loadPerCore: 9 };
+    expect(await practised(20), 'on a busy machine').toBeUndefined();
+    await type();
+    machine = { onBattery: false, loadPerCore: 0 };
+    expect(await practised(9), 'nine minutes after a key').toBeUndefined();
+    await call(link, consentSet, { workspace, state: 'granted', classes: ['suggestions'] });
+    expect(await practised(20), 'without consent to conversations').toBeUndefined();
+    await call(link, consentSet, { workspace, state: 'granted', classes: ['suggestions', 'chat'] });
+    clock.advance(11 * 60_000);
+    await type();
+    expect(await practised(9), 'broken off is not failed').toBeUndefined();
+    expect(await practised(2)).toMatchObject({ outcome: 'failed' });
   });
 
   it('happens where there is no network, no git, and the user’s files cannot be written', async () => {

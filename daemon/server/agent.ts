@@ -80,6 +80,11 @@ export class AgentService {
 
   constructor(private readonly parts: AgentParts) {}
 
+  /** A request of somebody's is under way. */
+  get busy(): boolean {
+    return [...this.#tasks.values()].some((tasks) => tasks.size > 0);
+  }
+
   async model(endpoint: Endpoint | undefined): Promise<Result<typeof wire.agentModel>> {
     try {
       const { name, maxInputTokens, maxOutputTokens } = await this.#model(null, endpoint);

@@ -29,6 +29,7 @@ import { cannotJudge, EndpointVoter, EngineVoter } from '../reward/voters.ts';
 import type { Endpoint } from '../../protocol/agent.ts';
 import { AgentService } from './agent.ts';
 import { Attachment } from './attachment.ts';
+import type { Signal } from '../../protocol/signals.ts';
 import type { Retraction } from '../privacy/signals.ts';
 import { DataService } from './data.ts';
 import { LearningService } from './learning.ts';
@@ -48,8 +49,10 @@ const TICK_MS = 1000;
 const COMMIT_TICKS = 10;
 /** A status is sent at most so often. */
 const STATUS_MS = 300;
-/** Nobody has typed for so long: practice may begin. */
+/** Nobody has worked for so long: practice may begin. */
 const IDLE_MS = 600_000;
+/** Signals that come without anybody at the keyboard. */
+const BY_THEMSELVES: readonly Signal['kind'][] = ['diagnostics.settled', 'branch.switched', 'commit.made', 'session.ended'];
 
 export interface DaemonOptions extends EngineChoice {
   home: string;
@@ -84,6 +87,8 @@ export class Daemon {
   readonly #sent = new Map<string, string>();
   readonly #unsent = new Set<string>();
   #cancelTick: () => void = () => undefined;
+  /** When somebody worked last, or this daemon started. */
+  #workedAt: number;
   readonly #stopping = new AbortController();
 
   /** The engine on another machine, if one is attached. */
@@ -112,6 +117,7 @@ export class Daemon {
     private readonly settings: LearnSettings,
     private readonly clock: Clock,
   ) {
+    this.#workedAt = clock.now();
     this.#intake = new Intake(journal, settings, clock, {
       onSamples: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
       onClosed: (turn, next) => this.completion.closed(turn, next),
@@ -146,7 +152,7 @@ export class Daemon {
       attachment: this.attachment,
       adapter: (core, workspace) => this.#serving(core, workspace),
       openFiles: (workspace) => [...this.#windows].find((one) => one.workspace === workspace)?.openFiles() ?? null,
-      changed: (workspace) => this.#touch(workspace),
+      changed: (workspace) => this.#active(workspace),
       stopping: this.#stopping.signal,
       typist: options.typist ?? 'person',
       ...(options.lateMs !== undefined && { lateMs: options.lateMs }),
@@ -159,7 +165,7 @@ export class Daemon {
       core: () => this.#core,
       adapter: (core, workspace) => this.#serving(core, workspace),
       splitOf: (uri, now) => splitOf(blockOf(uri, now), settings.holdoutShare),
-      changed: (workspace) => this.#touch(workspace),
+      changed: (workspace) => this.#active(workspace),
       memory: METHODS[settings.method].memory,
       anySize: options.chatAnySize === true,
     });
@@ -171,6 +177,7 @@ export class Daemon {
       adapter: (core, workspace) => this.#serving(core, workspace),
       learned: (workspace) => (this.attachment.training(workspace) ?? this.#ready)?.trainer.poke(workspace),
       stopping: this.#stopping.signal,
+      anySize: options.chatAnySize === true,
       log: (line) => options.log?.(line),
     });
     this.data = new DataService({
@@ -251,6 +258,7 @@ export class Daemon {
    *  @returns the largest number of the session that is on disk */
   publish(batch: Batch, retractions: readonly Retraction[] = []): number {
     const acknowledged = this.#intake.publish(batch);
+    if (batch.signals.some(({ kind }) => !BY_THEMSELVES.includes(kind))) this.#worked();
     this.#intake.retract(batch.session, retractions);
     if (retractions.length > 0) this.completion.forget(batch.workspace);
     if (batch.signals.some(({ kind }) => kind === 'commit.made')) void this.#commits.look(batch.workspace);
@@ -445,7 +453,8 @@ export class Daemon {
 
   /** While windows are open and nobody types, and the machine could train. */
   #practiseWhenIdle(): void {
-    if (this.completion.quietMs < IDLE_MS || this.#stepping() || this.#reasonToWait(false, 0) !== null) return;
+    const quietMs = Math.min(this.completion.quietMs, this.clock.now() - this.#workedAt);
+    if (quietMs < IDLE_MS || this.agent.busy || this.#stepping() || this.#reasonToWait(false, 0) !== null) return;
     this.practice.idle([...new Set([...this.#windows].map((window) => window.workspace))]);
   }
 
@@ -475,6 +484,16 @@ export class Daemon {
   #remark(workspace: string, sentence: string): void {
     this.options.log?.(sentence);
     this.#remarks.set(workspace, sentence);
+    this.#touch(workspace);
+  }
+
+  #worked(): void {
+    this.#workedAt = this.clock.now();
+    this.practice.interrupt();
+  }
+
+  #active(workspace: string): void {
+    this.#worked();
     this.#touch(workspace);
   }
 

@@ -30,6 +30,8 @@ export interface PracticeParts {
   /** Samples of a workspace are new. */
   learned(workspace: string): void;
   stopping: AbortSignal;
+  /** Models of any size may try. */
+  anySize: boolean;
   log(line: string): void;
 }
 
@@ -38,6 +40,9 @@ type Task = Result<typeof practiceRun>['tasks'][number];
 export class PracticeService {
   #running = false;
   #restsUntil = 0;
+  /** Of the run that nobody asked for. */
+  #idling: AbortController | null = null;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly parts: PracticeParts) {}
 
@@ -65,7 +70,22 @@ export class PracticeService {
     if (this.#running || clock.now() < this.#restsUntil) return;
     this.#restsUntil = clock.now() + REST_MS;
     const workspace = workspaces.find((one) => admission.allows(one, 'chat') && failedTasks(journal, one).length > 0);
-    if (workspace !== undefined) this.run(workspace, 1, undefined, stopping).catch((thrown: unknown) => log(`Practice: ${toHindsightError(thrown).message}`));
+    if (workspace === undefined) return;
+    const idling = (this.#idling = new AbortController());
+    this.#last = this.run(workspace, 1, undefined, AbortSignal.any([idling.signal, stopping])).catch((thrown: unknown) => {
+      if (!idling.signal.aborted && !stopping.aborted) log(`Practice: ${toHindsightError(thrown).message}`);
+    });
+  }
+
+  /** Resolves when what was begun without being asked for has ended. */
+  async settled(): Promise<void> {
+    await this.#last;
+  }
+
+  /** Somebody works: what was begun without being asked for is broken off. */
+  interrupt(): void {
+    this.#idling?.abort();
+    this.#idling = null;
   }
 
   async #practise(failed: FailedTask, workspace: string, endpoint: Endpoint | undefined, signal: AbortSignal): Promise<Task> {
@@ -73,7 +93,9 @@ export class PracticeService {
     const core = await this.parts.core();
     const serving = await adapter(core, workspace);
     const trial = { request: failed.request, workspace: fileURLToPath(workspace), ignores: (file: string) => admission.ignores(workspace, pathToFileURL(file).href) };
-    const practised = await practise(trial, modelOf(core, serving, endpoint), signal);
+    const practised = await practise(trial, modelOf(core, serving, endpoint, this.parts.anySize), signal);
+    // Broken off is not failed: it is tried again another time.
+    if (signal.aborted) throw new HindsightError('cancelled');
     const { outcome, sentence } = practised;
     const lessons = core.engine.model.chat ? await practiceLessons(practised, { engine: core.engine, workspace, adapter: serving?.version ?? null, now: clock.now() }) : [];
     const samples = storeLessons(journal, lessons, sentence);
@@ -84,9 +106,9 @@ export class PracticeService {
 }
 
 /** @throws chatModelMissing */
-function modelOf(core: Core, serving: ServedAdapter | null, endpoint: Endpoint | undefined): ChatModel {
+function modelOf(core: Core, serving: ServedAdapter | null, endpoint: Endpoint | undefined, anySize: boolean): ChatModel {
   if (endpoint !== undefined) return new ScrubbedChatModel(new EndpointChatModel(endpoint));
-  const problem = cannotChat(core.engine);
+  const problem = cannotChat(core.engine, anySize ? 'any size' : 'capable');
   if (problem !== null) throw new HindsightError('chatModelMissing', { model: problem });
   return new ScrubbedChatModel(new EngineChatModel(core.engine, serving));
 }
