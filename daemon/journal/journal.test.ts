@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Signal } from '../../protocol/signals.ts';
 import { Journal } from './journal.ts';
 import { SCHEMA_VERSION } from './migrations.ts';
-import type { NextState, Turn } from './records.ts';
+import type { NextState, Step, Turn } from './records.ts';
 
 const WORKSPACE = 'file:///p';
 let dir: string;
@@ -119,6 +119,21 @@ describe('samples', () => {
     expect(journal.verify()).toEqual([]);
     expect(journal.pipeCounts(WORKSPACE)).toEqual({ turnsOpen: 0, turnsClosed: 3, verdicts: 3, samplesReady: 0, samplesLeased: 0, samplesConsumed: 2, samplesDropped: 1, steps: 1 });
     expect(journal.pipeCounts('file:///other').turnsClosed).toBe(0);
+  });
+
+  it('steps that were taken back are none', () => {
+    const add = (state: Step['state']): number => journal.insertStep({ workspace: WORKSPACE, seed: 1, startedAt: 1000, state, candidate: null, metrics: {} });
+    const counts = (): (number | null | undefined)[] => {
+      const stage = journal.stages(WORKSPACE, 6000).find((one) => one.stage === 'step');
+      return [journal.pipeCounts(WORKSPACE).steps, stage?.count, stage?.oldestSeconds];
+    };
+    add('failed');
+    expect(counts()).toEqual([0, 0, null]);
+    add('gated');
+    const step = add('running');
+    expect(counts()).toEqual([1, 2, 5]);
+    journal.updateStep(step, { state: 'failed' });
+    expect(counts()).toEqual([1, 1, null]);
   });
 
   it('that do not add up are reported', () => {

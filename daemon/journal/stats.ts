@@ -32,7 +32,7 @@ export function pipeCounts(database: Database, workspace?: string): PipeCounts {
     samplesLeased: samples.get('leased') ?? 0,
     samplesConsumed: samples.get('consumed') ?? 0,
     samplesDropped: samples.get('dropped') ?? 0,
-    steps: count('step'),
+    steps: count('step', `state in ('trained', 'gated')`),
   };
 }
 
@@ -48,7 +48,7 @@ const STAGES: readonly (readonly [PipeStage['stage'], string])[] = [
   ['watched', `select count(*) as n, min(json_extract(record, '$.acceptedAt')) as oldest from watch where workspace = ?1`],
   ['ready', `select count(*) as n, min(created_at) as oldest from sample where workspace = ?1 and state = 'ready'`],
   ['leased', `select count(*) as n, min(created_at) as oldest from sample where workspace = ?1 and state = 'leased'`],
-  ['step', `select count(*) as n, min(case when state = 'running' then started_at end) as oldest from step where workspace = ?1`],
+  ['step', `select count(*) as n, min(case when state = 'running' then started_at end) as oldest from step where workspace = ?1 and state <> 'failed'`],
   ['candidate', `select count(*) as n, min(created_at) as oldest from adapter where workspace = ?1 and state = 'candidate'`],
   ['rejected', `select count(*) as n, null as oldest from adapter where workspace = ?1 and state in ('rejected', 'quarantined', 'rolledBack')`],
   ['served', `select count(*) as n, null as oldest from adapter where workspace = ?1 and state in ('serving', 'retired')`],
@@ -85,7 +85,7 @@ function counter(database: Database, workspace: string | undefined) {
     return conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`;
   };
   return {
-    count: (table: string): number => Number(rows(database, `select count(*) as n from ${table} ${only()}`, ...values)[0]?.['n'] ?? 0),
+    count: (table: string, condition?: string): number => Number(rows(database, `select count(*) as n from ${table} ${only(condition)}`, ...values)[0]?.['n'] ?? 0),
     grouped: (column: string, table: string, condition?: string): Map<Row[string], number> =>
       new Map(rows(database, `select ${column} as name, count(*) as n from ${table} ${only(condition)} group by ${column} order by ${column}`, ...values).map((row) => [row['name'], Number(row['n'])])),
   };

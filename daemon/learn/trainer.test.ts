@@ -146,7 +146,7 @@ describe('samples', () => {
     }
     await divergedTurns(scene, 5);
     expect(await trainer.drain(WORKSPACE)).toEqual({ steps: 0, promoted: 0 });
-    expect(journal.pipeCounts(WORKSPACE)).toMatchObject({ samplesReady: 5, samplesDropped: 3, samplesConsumed: 0 });
+    expect(journal.pipeCounts(WORKSPACE)).toMatchObject({ samplesReady: 5, samplesDropped: 3, samplesConsumed: 0, steps: 0 });
     const sixth = await scene.turn({ id: 'sixth', prefix: prefixOf('sixth') });
     scene.outcome(sixth, { developerText: writtenOf('sixth') });
     expect(await trainer.drain(WORKSPACE)).toMatchObject({ steps: 1 });
