@@ -93,6 +93,8 @@ export interface LearnSettings {
   holdoutShare: number;
   /** Suggestions that would hardly be taken are held back, once enough outcomes tell which those are. */
   holdBack: boolean;
+  /** Declarations of imported files and the latest changes of others stand in the prompt, too. */
+  relatedFiles: boolean;
   /** Failed tasks that have tests are tried again while nobody works (practice/). */
   practice: boolean;
   /** p of the completion reward r = (1-p)s - p(1-s). */
@@ -134,6 +136,7 @@ export const DEFAULT_SETTINGS: LearnSettings = {
   spliceFloor: 0.9,
   holdoutShare: 0.2,
   holdBack: false,
+  relatedFiles: false,
   practice: false,
   completionPrior: 0.25,
 };

@@ -84,6 +84,7 @@ class Run {
   readonly #conduct: Conduct;
   #serving: number | null = null;
   #block = '';
+  #texts: Texts = new Map();
 
   private constructor(
     private readonly options: RunOptions,
@@ -105,7 +106,7 @@ class Run {
     const workspace = `file:///replay/${encodeURIComponent(options.stream.name)}`;
     let run: Run | null = null;
     // The holdout is drawn by commit: lines of one commit are of one mind.
-    const daemon = await Daemon.start({ home, modelDir, settings, clock, engine, blockOf: () => run?.block ?? '', typist: 'replay', ...(log && { log }) });
+    const daemon = await Daemon.start({ home, modelDir, settings, clock, engine, blockOf: () => run?.block ?? '', typist: 'replay', readFile: (uri) => run?.textAt(uri) ?? null, ...(log && { log }) });
     await daemon.ready;
     const { client, server } = memoryLink();
     serveConnection(daemon, server);
@@ -120,7 +121,13 @@ class Run {
     return this.#block;
   }
 
+  /** A file as the commits before this one left it. */
+  textAt(uri: string): string | null {
+    return this.#texts.get(decodeURIComponent(uri.slice(this.workspace.length + 1))) ?? null;
+  }
+
   async commit(commit: StreamCommit, texts: Texts, teachable: boolean): Promise<void> {
+    this.#texts = texts;
     this.#block = commit.commit;
     const developer = new Developer(this.editor, this.clock, (place) => this.daemon.completion.promptAt(this.workspace, place), this.#conduct);
     const { count, places } = await developer.commit(planCommit(commit, texts, this.options.maxLines));

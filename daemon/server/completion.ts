@@ -1,6 +1,7 @@
 /** Ghost text: what is asked at a cursor, of which engine, with what around it, and whether it is shown. What
  *  holds between two requests while a person types is typing.ts's matter; a replay's developer is answered
  *  anew at each request, so that its figures do not depend on the machine's speed. */
+import { readFileSync, statSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PRIORITY } from '../../protocol/engine.ts';
@@ -9,6 +10,8 @@ import type { ServedAdapter } from '../adapters/store.ts';
 import { complete, promptOf } from '../agent/completion/complete.ts';
 import type { CompletionRequest as PromptRequest } from '../agent/completion/complete.ts';
 import { HoldBack } from '../agent/completion/holdBack.ts';
+import { importSnippets, recentSnippets } from '../agent/completion/related.ts';
+import type { Snippet } from '../agent/completion/snippet.ts';
 import { RecallIndex } from '../agent/completion/recall.ts';
 import type { Recalled } from '../agent/completion/recall.ts';
 import type { Clock } from '../clock.ts';
@@ -21,6 +24,7 @@ import { readChoice } from '../learn/choices.ts';
 import { METHODS } from '../learn/settings.ts';
 import type { LearnSettings } from '../learn/settings.ts';
 import { ContextScrubber } from '../privacy/context.ts';
+import { scrub } from '../privacy/secrets.ts';
 import type { Attachment } from './attachment.ts';
 import { PASSING } from './core.ts';
 import type { Core } from './core.ts';
@@ -34,6 +38,10 @@ import type { Window } from './window.ts';
 const LATE_MS = 300;
 /** An attached engine that does not have the serving version yet is given so long; then the local one serves. */
 const REMOTE_ADAPTER_MS = 1500;
+/** Snippets of related files, and files whose latest change is remembered. */
+const RELATED = 4;
+const EDITED = 4;
+const LARGEST_FILE = 200_000;
 /** Latest answers whose time says whether training gets in their way. */
 const ANSWERS = 15;
 
@@ -57,7 +65,7 @@ type Foresight = Pick<PromptRequest, 'priority' | 'goesOn'>;
 
 export type Place = Pick<CompletionRequest, 'uri' | 'text' | 'offset'>;
 
-type Surroundings = Pick<PromptRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory'>;
+type Surroundings = Pick<PromptRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory' | 'related'>;
 
 export interface CompletionParts {
   journal: Journal;
@@ -73,6 +81,8 @@ export interface CompletionParts {
   stopping: AbortSignal;
   typist: Typist;
   lateMs?: number;
+  /** A file that is not open; absent = from the disk. */
+  readFile?: (uri: string) => string | null;
   /** What the holdout is drawn on; the default is a file's half hour. */
   blockOf?: (offer: { uri: string; at: number }) => string;
 }
@@ -85,6 +95,8 @@ export class CompletionService {
   readonly #holdBack: HoldBack;
   /** What each workspace's window wishes; absent = as the settings say. */
   readonly #holding = new Map<string, boolean>();
+  /** By workspace, the latest first; empty where related files are not asked for. */
+  readonly #edits = new Map<string, { uri: string; text: string; offset: number }[]>();
   readonly #offers = new Map<string, number>();
   /** null where nobody types. */
   readonly #typing: Typing | null;
@@ -145,6 +157,7 @@ export class CompletionService {
 
   /** A document was changed in a window. */
   changed(window: Window, document: ChangedDocument): void {
+    if (this.parts.settings.relatedFiles) this.#noteEdit(window.workspace, document);
     this.#typing?.changed(keyOf(window.session, document.uri), window, document);
   }
 
@@ -187,7 +200,8 @@ export class CompletionService {
     const { uri, text, offset } = await this.#scrubber.document(place);
     const others = await this.#scrubber.files(openFiles.filter((file) => file.uri !== uri && !this.parts.intake.admission.ignores(workspace, file.uri)));
     const memory = METHODS[this.parts.settings.method].memory ? this.#memory.search(workspace, text.slice(0, offset), text.slice(offset)) : [];
-    return { path: pathIn(workspace, uri), text, offset, openFiles: others.map((file) => ({ path: pathIn(workspace, file.uri), text: file.text })), memory };
+    const related = this.parts.settings.relatedFiles ? { related: await this.#related(workspace, { uri, text, offset }, openFiles) } : {};
+    return { ...related, path: pathIn(workspace, uri), text, offset, openFiles: others.map((file) => ({ path: pathIn(workspace, file.uri), text: file.text })), memory };
   }
 
   /** A window came. */
@@ -215,6 +229,7 @@ export class CompletionService {
   forget(workspace: string): void {
     this.#memory.forget(workspace);
     this.#recalls.delete(workspace);
+    this.#edits.delete(workspace);
     this.#holdBack.forget(workspace);
   }
 
@@ -222,6 +237,7 @@ export class CompletionService {
     this.#memory.forgetAll();
     this.#holdBack.forgetAll();
     this.#recalls.clear();
+    this.#edits.clear();
     this.#scrubber.clear();
     this.#typing?.drop('');
   }
@@ -262,6 +278,25 @@ export class CompletionService {
     return turn;
   }
 
+  #noteEdit(workspace: string, { uri, text }: ChangedDocument): void {
+    const edits = this.#edits.get(workspace) ?? [];
+    const before = edits.find((edit) => edit.uri === uri)?.text ?? text;
+    this.#edits.set(workspace, [{ uri, text, offset: commonLength(before, text) }, ...edits.filter((edit) => edit.uri !== uri)].slice(0, EDITED));
+  }
+
+  /** What the file imports, and where others were changed last; read only where something may be recorded. */
+  async #related(workspace: string, { uri, text, offset }: Place, openFiles: readonly { uri: string; text: string }[]): Promise<Snippet[]> {
+    const path = pathIn(workspace, uri);
+    const read = (other: string): string | null => {
+      const there = `${workspace}/${other.split('/').map(encodeURIComponent).join('/')}`;
+      if (this.parts.intake.admission.ignores(workspace, there)) return null;
+      return openFiles.find((file) => file.uri === there)?.text ?? (this.parts.readFile ?? fileText)(there);
+    };
+    const edits = (this.#edits.get(workspace) ?? []).filter((edit) => !this.parts.intake.admission.ignores(workspace, edit.uri)).map((edit) => ({ ...edit, path: pathIn(workspace, edit.uri) }));
+    const found = [...importSnippets(path, text.slice(0, offset), read), ...recentSnippets(path, edits)].slice(0, RELATED);
+    return Promise.all(found.map(async (snippet) => ({ ...snippet, text: await scrub(snippet.text) })));
+  }
+
   /** What stands at a like place of the workspace, as far as the daemon has seen it. */
   #recall(workspace: string, { path, text, offset, openFiles }: Surroundings): Recalled | null {
     const index = this.#recalls.get(workspace) ?? new RecallIndex();
@@ -273,6 +308,20 @@ export class CompletionService {
 
 function keyOf(session: string, uri: string): string {
   return `${session} ${uri}`;
+}
+
+/** @returns null where there is no such file, or none of a size that code has */
+function fileText(uri: string): string | null {
+  if (!uri.startsWith('file:')) return null;
+  const path = fileURLToPath(uri);
+  const facts = statSync(path, { throwIfNoEntry: false });
+  return facts?.isFile() && facts.size <= LARGEST_FILE ? readFileSync(path, 'utf8') : null;
+}
+
+function commonLength(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
+  return length;
 }
 
 /** @throws engineUnavailable when it takes longer */

@@ -64,6 +64,8 @@ export interface DaemonOptions extends EngineChoice {
   typist?: Typist;
   /** Several lines are waited for so long, for a person. */
   lateMs?: number;
+  /** A file of a workspace that is not open, for prompts; absent: from the disk. */
+  readFile?: (uri: string) => string | null;
   /** Let a model of any size chat; shipped daemons refuse what is too small to. */
   chatAnySize?: boolean;
   /** Who judges turns that nothing else says anything of; without it the loaded model, if it can. */
@@ -156,6 +158,7 @@ export class Daemon {
       stopping: this.#stopping.signal,
       typist: options.typist ?? 'person',
       ...(options.lateMs !== undefined && { lateMs: options.lateMs }),
+      ...(options.readFile !== undefined && { readFile: options.readFile }),
       ...(options.blockOf !== undefined && { blockOf: options.blockOf }),
     });
     this.agent = new AgentService({

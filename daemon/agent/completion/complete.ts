@@ -29,6 +29,8 @@ export interface CompletionRequest {
   openFiles: readonly { path: string; text: string }[];
   /** Retrieved from the workspace's memory, best first; empty where the method has none. */
   memory: readonly Snippet[];
+  /** Of imported files and of recent changes, best first; absent = they are not looked for. */
+  related?: readonly Snippet[];
   /** What the workspace has at a like place, and how to choose between it and the model's answer; null
    *  where the method has no recall. */
   recall?: { recalled: Recalled | null; choice: ChoiceModel } | null;
@@ -132,10 +134,10 @@ async function chosen(answer: Answer, request: CompletionRequest, healed: string
 }
 
 /** The prompt that a request has; the replay also asks it for lines that nobody requested. */
-export async function promptOf({ path, text, offset, openFiles, memory }: Pick<CompletionRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory'>, deps: CompletionDeps): Promise<Prompt & { beside: string[] }> {
+export async function promptOf({ path, text, offset, openFiles, memory, related = [] }: Pick<CompletionRequest, 'path' | 'text' | 'offset' | 'openFiles' | 'memory' | 'related'>, deps: CompletionDeps): Promise<Prompt & { beside: string[] }> {
   const { engine, promptMode = 'prefix', budget = DEFAULT_BUDGET } = deps;
   const prefix = text.slice(0, offset);
-  const snippets = [...memory, ...contextSnippets(prefix, openFiles)];
+  const snippets = [...memory, ...related, ...contextSnippets(prefix, openFiles)];
   const prompt = await buildPrompt(engine, { path, prefix, suffix: text.slice(offset) }, snippets, promptMode, budget);
   return { ...prompt, beside: snippets.map((snippet) => snippet.path) };
 }
