@@ -212,6 +212,7 @@ describe('what the user says next', () => {
     says(ids.at(-1) ?? '', text);
     reviewed(ids[0] ?? '', 'kept');
     expect(ids.flatMap((id) => hints(id))).toEqual([]);
+    expect(journal.evidence(ids[0] ?? '')).toEqual([]);
     expect(ids.flatMap((id) => samples(id)).filter((sample) => sample.startsWith('distillation'))).toEqual([]);
   });
 

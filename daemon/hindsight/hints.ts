@@ -36,7 +36,7 @@ function hintsOfAction(turn: Turn, next: NextState, at: number): Hint[] {
 
 /** What the user made of the hunks that they neither kept nor reverted. */
 function rewrittenIn(hunks: readonly Extract<Observation, { kind: 'hunk' }>[]): string {
-  const texts = hunks.flatMap(({ state, now }) => (state === 'changed' && now.trim() !== '' ? [now] : []));
+  const texts = hunks.flatMap(({ state, now }) => (state === 'changed' ? [now] : []));
   return texts.join('\n').slice(0, MOST_CHARACTERS);
 }
 

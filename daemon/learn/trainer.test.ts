@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { GOLDEN_TEXTS } from '../gate/golden.ts';
 import { divergence } from '../hindsight/divergence.ts';
 import type { Turn } from '../journal/records.ts';
+import { VirtualClock } from '../replay/virtualClock.ts';
 import { Scene, WORKSPACE } from './scene.fixture.ts';
 import type { LearnSettings } from './settings.ts';
 
@@ -124,6 +125,49 @@ describe('when a step is due', () => {
     expect(journal.pipeCounts(WORKSPACE)).toMatchObject({ samplesReady: 4, steps: 0 });
     expect(await trainer.drain(WORKSPACE)).toMatchObject({ steps: 1 });
     expect(journal.pipeCounts(WORKSPACE)).toMatchObject({ samplesReady: 0, samplesConsumed: 4 });
+  });
+});
+
+describe('the machine', () => {
+  it('has better things to do: a step waits for it, before it starts and on the way, and says why; a wish is served', async () => {
+    const clock = new VirtualClock(1_790_000_000_000);
+    let reason: string | null = 'on battery';
+    let begun = 0;
+    // Begun, a step is held at its second look.
+    const waits = (training: boolean): string | null => reason ?? (training && ++begun === 2 ? (reason = 'busy') : null);
+    const { trainer, journal } = await start({ stepSamples: 4, skillTexts: 1 }, { clock, waits });
+    await divergedTurns(scene, 4);
+    trainer.poke(WORKSPACE);
+    await expect.poll(() => trainer.waiting).toBe('on battery');
+    clock.advance(60_000);
+    expect([trainer.waiting, journal.steps().length]).toEqual(['on battery', 0]);
+    reason = null;
+    clock.advance(2000);
+    await expect.poll(() => trainer.waiting, { timeout: 30_000 }).toBe('busy');
+    expect(journal.pipeCounts(WORKSPACE)).toMatchObject({ samplesLeased: 4, steps: 0 });
+    await trainer.drain(WORKSPACE);
+    expect(journal.pipeCounts(WORKSPACE)).toMatchObject({ samplesConsumed: 4, steps: 1 });
+  });
+});
+
+describe('what was served and what is trained', () => {
+  it('have drifted apart: the effective sample size is logged, and under 0.3 there is a warning', async () => {
+    const warnings: string[] = [];
+    const { trainer, journal } = await start({ method: 'binary', stepSamples: 2, quietSamples: 1, rehearsedSamples: 0, skillTexts: 0 }, { onWarning: (_, sentence) => warnings.push(sentence) });
+    const taken = async (id: string, change: (turn: Turn) => Partial<Turn>): Promise<void> => {
+      const turn = await scene.turn({ id: `${id} as served`, prefix: prefixOf('taken') });
+      const own = { ...turn, id, ...change(turn) };
+      journal.insertTurn(own);
+      scene.outcome(own, { outcome: 'accepted', acceptedChars: turn.shownText.length, developerText: `${turn.shownText}\n`, survival: [[30, 1]] });
+      await trainer.drain(WORKSPACE);
+    };
+    await taken('same', () => ({}));
+    expect(journal.steps().at(-1)?.metrics['effectiveSampleSize']).toBeCloseTo(1, 2);
+    expect(warnings).toEqual([]);
+    // One token as unlikely as it was, all others nearly impossible now.
+    await taken('drifted', ({ responseIds, logprobs }) => ({ responseIds: responseIds.toReversed(), logprobs: logprobs.map((_, at) => (at === 0 ? -30 : 0)) }));
+    expect(journal.steps().at(-1)?.metrics['effectiveSampleSize']).toBeLessThan(0.3);
+    expect(warnings).toEqual([expect.stringMatching(/drifted apart: effective sample size 0\.\d\d/)]);
   });
 });
 

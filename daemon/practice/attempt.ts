@@ -96,7 +96,7 @@ function contextOf({ workspace, ignores }: Trial, bench: Bench, browser: Browser
     isAllowed: () => true,
     terminal: ({ command, deadlineMs, cap }) => bench.run({ command, deadlineMs, signal, ...(cap && { cap }) }),
     invokeEditor: () => Promise.resolve(failed('There is no editor here.')),
-    task: { lastTests: null, editedFiles: new Set() },
+    task: { lastTests: null, editedFiles: new Set(), testFiles: null },
   };
 }
 

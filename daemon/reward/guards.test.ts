@@ -58,14 +58,15 @@ function judge({ action = {}, turn: patch = {}, before, after = [] }: Trace): Re
   return verifiedVerdict(turn, observedAfter(turn, after), DEFAULT_SETTINGS, before === undefined ? null : actionOf(before));
 }
 
-describe.each(GUARDS)('the guard "$name"', ({ name, effect }) => {
-  const traces = TRACES[name] ?? { caught: [], honest: [] };
+it('each rule has its traces', () => expect(GUARDS.map(({ name }) => name)).toEqual(Object.keys(TRACES)));
 
+// Over the traces: a rule that is gone must be missed.
+describe.each(Object.entries(TRACES))('the guard "%s"', (name, traces) => {
   it('never lets the trick be rewarded, and says why', () => {
     expect(traces.caught.length).toBeGreaterThan(0);
     for (const trace of traces.caught) {
       const verdict = judge(trace);
-      expect(verdict?.score, JSON.stringify(trace)).toBe(effect === 'punish' ? -1 : 0);
+      expect(verdict?.score, JSON.stringify(trace)).toBe(name === 'malformed tool call' ? -1 : 0);
       expect(verdict?.evidence[0]).toContain(`Guard "${name}"`);
     }
   });

@@ -173,6 +173,15 @@ describe('a task with tools', () => {
     for (const name of readdirSync(home).filter((each) => each.startsWith('journal'))) expect(readFileSync(join(home, name)).includes('export const sum')).toBe(false);
   });
 
+  it('that makes the tests green by a command that edits them is rewarded for nothing', async () => {
+    await consent('work', 'chat');
+    const cheat: Script = (_, step) => [{ tool: 'run_tests', arguments: {} }, { tool: 'run_command', arguments: { command: 'sed -i "s/5/-1/" sum.test.js' } }, { tool: 'run_tests', arguments: {} }, { text: 'Done.' }][step] ?? { text: 'lost' };
+    await chat(cheat);
+    const all = turns();
+    expect(all[2]?.next?.observations?.[1]).toMatchObject({ kind: 'tests', fixed: ['adds'], testsEdited: ['sum.test.js'] });
+    expect(all.map(({ turn }) => daemon.journal.verdicts(turn.id).at(-1)?.score ?? 0)).toEqual([0, 0, 0, 0]);
+  });
+
   it('that broke off at a call: what the user says next is said of that call', async () => {
     await consent('work', 'chat');
     const broken = chat((_, step) => {

@@ -266,7 +266,7 @@ export class AgentService {
       isAllowed: (command) => isAllowed(command, [...allowedCommands, ...allowed()]),
       terminal: (order) => this.#terminals.run({ ...order, signal }, (data) => window.notify(wire.terminalData, { stream, ...data })),
       invokeEditor: (tool, input) => window.ask(wire.toolInvoke, { stream, tool, input }, { signal, deadline: INVOKE_SECONDS }),
-      task: { lastTests: null, editedFiles: new Set() },
+      task: { lastTests: null, editedFiles: new Set(), testFiles: null },
     };
   }
 

@@ -1,15 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MessageConnection } from 'vscode-jsonrpc';
-import { consentSet, trainingNow } from '../../protocol/editor.ts';
+import { adapterRollback, consentSet, statusGet, trainingNow, trainingPause } from '../../protocol/editor.ts';
 import { adapterCompare, adapterExport, learningView } from '../../protocol/learning.ts';
 import { signalPublish } from '../../protocol/signals.ts';
 import { call } from '../../protocol/transport.ts';
 import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
+import { observeOutcome, watchPromotion } from '../gate/watch.ts';
 import { wilson } from '../journal/curve.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
@@ -90,6 +91,28 @@ describe('what was learned', () => {
     expect((await call(link, adapterExport, { workspace, version, folder })).files).toEqual(['adapter_config.json', 'adapter_model.safetensors', 'receipt.json']);
     expect(existsSync(join(folder, 'adapter_model.safetensors'))).toBe(true);
     await expect(call(link, adapterExport, { workspace, version, folder })).rejects.toThrow(/exists already/);
+  });
+});
+
+describe('a version of which less is kept than of what was before it', () => {
+  it('is taken back by itself: the base serves again, the version is quarantined, and its receipt says why', async () => {
+    const version = daemon.journal.serving(workspace) ?? 0;
+    expect(version).toBeGreaterThan(0);
+    // Nothing new is promoted meanwhile.
+    await call(link, trainingPause, {});
+    const [turn] = daemon.journal.turnsOf({ workspace, limit: 1 });
+    if (turn === undefined) throw new Error('no turn');
+    for (let n = 0; n < 60; n++) observeOutcome(daemon.journal, { ...turn, adapter: null }, { turn: turn.id, outcome: 'accepted', acceptedChars: 1, developerText: null, survival: [[30, 1]], decidedAt: 0 });
+    watchPromotion(daemon.journal, workspace, version, null);
+    for (const name of ['e.ts', 'f.ts', 'g.ts']) await lesson(name, `return nyala("${name}");`);
+    await expect.poll(() => daemon.journal.serving(workspace), { timeout: 10_000 }).toBeNull();
+    const record = daemon.journal.adapters(workspace).find((one) => one.version === version);
+    expect(record).toMatchObject({ state: 'quarantined', reason: expect.stringMatching(/^Less was kept of what it suggested/) as string });
+    expect(JSON.parse(readFileSync(join(record?.dir ?? '', 'receipt.json'), 'utf8'))).toMatchObject({ quarantined: { servesInstead: null } });
+    expect((await call(link, statusGet, { workspace })).warning).toMatch(/was taken back, the base model serves again/);
+    await lesson('h.ts', 'return nyala("h");');
+    expect(daemon.journal.turnsOf({ workspace, limit: 1 })[0]?.adapter).toBeNull();
+    await expect(call(link, adapterRollback, { workspace, to: version })).rejects.toThrow();
   });
 });
 

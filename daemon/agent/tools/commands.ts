@@ -1,4 +1,7 @@
 /** Running commands and tests. Both ask the user first, unless the user allowed the command before. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { z } from 'zod';
 import type { Observation } from '../../journal/records.ts';
 import { changesOf, countsOf, describeReport, failuresOf } from '../tests/report.ts';
@@ -9,6 +12,7 @@ import { simpleWords } from '../terminal/allow.ts';
 import type { TerminalOutcome } from '../terminal/run.ts';
 import { TERMINAL_LIMITS } from '../terminal/run.ts';
 import { isTestFile } from '../tests/testFile.ts';
+import { workspaceFiles } from './files.ts';
 import { insideWorkspace } from './paths.ts';
 import { failed, tool } from './tool.ts';
 import type { ToolContext, ToolResult } from './tool.ts';
@@ -45,11 +49,25 @@ export const runTestsTool = tool({
       if (!(await permitted(command, stemOf(command), context))) return null;
       return context.terminal({ command, cwd: context.folder, deadlineMs: TEST_SECONDS * 1000, cap });
     });
-    return run === null ? refused('run_tests', asked) : testResult(run, context);
+    return run === null ? refused('run_tests', asked) : testResult(run, await changedTests(context), context);
   },
 });
 
-function testResult(run: TestRun, context: ToolContext): ToolResult {
+/** Files of tests that changed since the task's first run, however that was done. */
+async function changedTests({ folder, task }: ToolContext): Promise<string[]> {
+  const files = (await workspaceFiles(folder)).filter(isTestFile);
+  const now = new Map(await Promise.all(files.map(async (file): Promise<[string, string]> => [file, await stampOf(path.join(folder, file))])));
+  const before = (task.testFiles ??= now);
+  const changed = [...new Set([...before.keys(), ...now.keys()])].filter((file) => before.get(file) !== now.get(file));
+  return [...new Set([...[...task.editedFiles].filter(isTestFile), ...changed])];
+}
+
+/** By its text: what a run writes anew is not changed by that. */
+async function stampOf(file: string): Promise<string> {
+  return readFile(file).then((bytes) => createHash('sha256').update(bytes).digest('hex'), () => 'gone');
+}
+
+function testResult(run: TestRun, testsEdited: string[], context: ToolContext): ToolResult {
   const { command, report } = run;
   const outcome = { ...run.outcome, output: run.outcome.output.slice(-KEPT_OUTPUT) };
   const terminal = terminalObservation(command, outcome);
@@ -57,7 +75,6 @@ function testResult(run: TestRun, context: ToolContext): ToolResult {
   const { passed, failed: failing, errors } = countsOf(report);
   const changes = context.task.lastTests === null ? { fixed: [], broken: [] } : changesOf(context.task.lastTests, report);
   context.task.lastTests = report;
-  const testsEdited = [...context.task.editedFiles].filter(isTestFile);
   const tests: Observation = { kind: 'tests', command, passed, failed: failing, errors, ...changes, testsEdited, failures: failuresOf(report) };
   return { text: describeReport(report), summary: `${passed} passed, ${failing + errors} failed`, failed: false, observations: [terminal, tests] };
 }

@@ -36,7 +36,16 @@ export interface ToolContext {
   /** One browser for the task. */
   browser: Pick<BrowserSession, 'allows' | 'allow' | 'open' | 'click' | 'type' | 'nameOf' | 'read'>;
   /** Of the task so far. */
-  task: { lastTests: TestReport | null; editedFiles: Set<string> };
+  task: TaskSoFar;
+}
+
+export interface TaskSoFar {
+  lastTests: TestReport | null;
+  /** Relative to the folder. */
+  editedFiles: Set<string>;
+  /** Files of tests by their path, as they were at the task's first run of them; null = none yet. A command
+   *  changes files, too. */
+  testFiles: ReadonlyMap<string, string> | null;
 }
 
 export interface Tool<S extends z.ZodType = z.ZodType> {
