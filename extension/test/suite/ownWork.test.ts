@@ -9,6 +9,8 @@ import { evidenceOf, signalsOf } from './journalFile.ts';
 import { cli, GHOST_TEXT, noPopupCame, openNotifications, untilServing, workspaceUri } from './product.ts';
 import { eventually, openFile, picture, user, workspaceFolder } from './user.ts';
 
+/** A place that is marked by an extension. */
+const MARKED = '.monaco-editor.focused .view-overlays .cdr[class*="ced-"]';
 /** Slow machines start shells, debuggers and test runners slowly. */
 const PATIENCE_MS = 90_000;
 const folder = (): string => workspaceFolder().uri.fsPath;
@@ -38,6 +40,49 @@ suite('own work', function () {
     await user.waitFor('.quick-input-widget .monaco-list-row');
     await user.press('Enter');
     await chosen;
+  });
+
+  test('a name that was changed is offered at its next place: a key changes it there, Esc ends it', async () => {
+    const document = await openFile('renamed.ts', 'let total = 1;\nuse(total);\nkeep(total);\n');
+    await user.waitFor('.monaco-editor.focused');
+    await user.press('Control+Home');
+    for (let word = 0; word < 2; word += 1) await user.press('Control+ArrowRight');
+    await user.type('s');
+    await user.waitFor(MARKED);
+    await user.screenshot(picture('next-edit.png'));
+    await user.press('Control+Alt+.');
+    await eventually('it is changed at the next place', () => document.getText() === 'let totals = 1;\nuse(totals);\nkeep(total);\n' || undefined);
+    // Pressed again and again: one may come before the offer, another is for ghost text.
+    const answers = await eventually('the next one is dismissed', async () => {
+      await user.press('Escape');
+      return signalsOf('nextEdit.answered').length >= 2 ? signalsOf('nextEdit.answered') : undefined;
+    });
+    await user.press('Control+Alt+.');
+    assert.deepEqual(answers.map(({ before, after, answer }) => [before, after, answer]), [['total', 'totals', 'applied'], ['total', 'totals', 'dismissed']]);
+    assert.ok(document.getText().includes('keep(total)'));
+    await document.save();
+  });
+
+  test('ghost text comes in comments, and in those of one language no more when its user says so', async () => {
+    const settings = vscode.workspace.getConfiguration('hindsight', { languageId: 'typescript' });
+    await openFile('comments.ts', '');
+    await user.waitFor('.monaco-editor.focused');
+    await user.type('// Returns the name of the file and the number of');
+    await user.waitFor(GHOST_TEXT);
+    await user.press('Escape');
+    try {
+      await settings.update('completions.inComments', false, vscode.ConfigurationTarget.Global, true);
+      await user.type(' the');
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      assert.equal(await user.count(GHOST_TEXT), 0);
+      await user.press('Enter');
+      await user.type('export function add(left: number, right: number): number {\nreturn ');
+      await user.waitFor(GHOST_TEXT);
+      await user.press('Escape');
+    } finally {
+      await settings.update('completions.inComments', undefined, vscode.ConfigurationTarget.Global, true);
+    }
+    await vscode.window.activeTextEditor?.document.save();
   });
 
   test('a command of the user’s terminal: its exit code, its place, and its output as it was read', async () => {
