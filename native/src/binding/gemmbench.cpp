@@ -44,6 +44,7 @@ GemmResult benchGemm(Math& math, Dtype dtype, int m, int n, int k, int runs) {
   if (dtype != Dtype::Int8)
   {
     Rows gradient{dy.get(), m, n};
+    gradient.halfLd = spacedRow(n);
     const PackedWeight* weight = &w;
     result.backward = work / medianSeconds(runs, repeats, [&] {
       if (dtype == Dtype::Fp32) math.linearDx(gradient, w, dx.get(), k, false);

@@ -172,7 +172,7 @@ void Bench::narrow() {
   }
   const float sameBytes = bytes == plainBytes && byteScale == plainScale ? 0.0f : 1.0f, zero = 0;
   compare("toBytes", dims({m, k}), &sameBytes, &zero, 1);
-  Floats scratch = allocateFloats(narrowScratch());
+  Floats scratch = allocateFloats(narrowDxScratch());
   const PackedWeight pb = packWeight(fast_, w2.get(), n, r, Dtype::Bf16), pa = packWeight(fast_, a.get(), k, r, Dtype::Bf16);
   for (const Dtype dtype : {Dtype::Bf16, Dtype::Int8}) {
     PackedWeight pw = packWeight(fast_, w.get(), n, k, dtype);
@@ -246,7 +246,8 @@ void Bench::narrow() {
       g.dx = out[side].get();
       g.lddx = k;
       g.add = m % 2 == 0;
-      for (size_t p = 0; p < narrowPanels(k); ++p) (side ? plain_ : fast_).narrow->dx(g, 0, m, static_cast<int>(p), scratch.get());
+      const int panels = static_cast<int>(narrowPanels(k));
+      for (int p = 0; p < panels; p += kDxPanels) (side ? plain_ : fast_).narrow->dx(g, 0, m, p, std::min(p + kDxPanels, panels), scratch.get());
     }
     compare(dtype == Dtype::Bf16 ? "bf16Dx" : "int8Dx", dims({m, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);
   }

@@ -53,7 +53,7 @@ int Trainer::fit(int rows, int sequences, int labelled, const Adapter& adapter) 
 /// rounded while it lies in the cache.
 Rows Trainer::gradients(const LabelledRow* labelled, int count, const float* logits, std::vector<RowResult>& parts) {
   Math& math = model_.math();
-  const size_t vocab = model_.config().vocab, width = padded4(static_cast<int>(vocab));
+  const size_t vocab = model_.config().vocab, width = spacedRow(static_cast<int>(vocab));
   const bool narrow = model_.headDtype() == Dtype::Bf16;  // int8 scales the columns before it rounds
   float* out = scratch_.take(count * (narrow ? width / 2 : vocab));
   auto* half = reinterpret_cast<uint16_t*>(out);
@@ -68,7 +68,10 @@ Rows Trainer::gradients(const LabelledRow* labelled, int count, const float* log
     }
   });
   Rows rows{narrow ? nullptr : out, count, static_cast<int>(vocab)};
-  if (narrow) rows.half = half;
+  if (narrow) {
+    rows.half = half;
+    rows.halfLd = static_cast<long>(width);
+  }
   return rows;
 }
 

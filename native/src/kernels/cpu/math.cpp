@@ -1,5 +1,6 @@
 #include "kernels/cpu/math.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -112,7 +113,7 @@ void Math::packRows(Rows& x, int slot) {
 
 void Math::toHalf(Rows& x, int slot, const float* columnScale) {
   if (x.half) return;
-  const size_t width = padded4(x.cols);
+  const size_t width = x.halfStride();
   auto* out = reinterpret_cast<uint16_t*>(halves_[slot].atLeast((x.rows * width + 1) / 2));
   if (columnScale) for (Scratch& scratch : scratch_) scratch.atLeast(x.cols);
   const auto body = [&](int first, int last, int worker) {
@@ -261,7 +262,7 @@ void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
     toHalf(scaled, slot++, bytes ? w[t]->scale.get() : nullptr);
     if (!bytes) dy[t].half = scaled.half;
     g.term[t].dy = scaled.half;
-    g.term[t].lddy = padded4(scaled.cols);
+    g.term[t].lddy = scaled.halfStride();
     g.term[t].w = w[t]->data.get();
     g.term[t].bytes = bytes;
     g.term[t].n = w[t]->n;
@@ -276,13 +277,13 @@ void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
   g.dx = dx;
   g.lddx = g.k;
   g.add = add;
-  const size_t scratch = narrowScratch();
+  const size_t scratch = narrowDxScratch();
   reserve(scratch);
-  const int columns = static_cast<int>(narrowPanels(g.k)), m = dy[0].rows;
-  const int pieces = rowPieces(m);
-  pool_.run(columns * pieces, [&](int i, int worker) {
-    const int part = i / columns;
-    ops_.narrow->dx(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), i % columns, scratch_[worker].atLeast(scratch));
+  const int columns = static_cast<int>(narrowPanels(g.k)), m = dy[0].rows, pieces = rowPieces(m);
+  const int grain = std::clamp(columns * pieces / (kDxPanels * threads()), 1, kDxPanels), chunks = (columns + grain - 1) / grain;
+  pool_.run(chunks * pieces, [&](int i, int worker) {
+    const int part = i / chunks, first = i % chunks * grain;
+    ops_.narrow->dx(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), first, std::min(first + grain, columns), scratch_[worker].atLeast(scratch));
   });
 }
 

@@ -49,7 +49,9 @@ struct Rows {
   const uint8_t* bytes = nullptr;  // int8, with byteScale
   const float* byteScale = nullptr;
   long ld = 0;
+  long halfLd = 0;  // of `half`; 0: padded4(cols)
 
+  long halfStride() const { return halfLd ? halfLd : padded4(cols); }
   long stride() const { return ld ? ld : cols; }
 };
 

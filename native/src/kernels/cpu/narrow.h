@@ -32,6 +32,9 @@ constexpr int kNarrowSpan = 528;
 
 /// K as stored in narrow weights and rows.
 inline int padded4(int k) { return (k + 3) / 4 * 4; }
+/// Distance of rows of bf16 that are read side by side: a multiple of 4 KB would put them into the same lines of the
+/// first-level cache.
+inline long spacedRow(int k) { return padded4(k) % 2048 ? padded4(k) : padded4(k) + 32; }
 /// Length of a block of K (a multiple of 4): blocks of nearly equal length, at most `most`.
 inline int blockLength(int k, int most) {
   const int blocks = (k + most - 1) / most;
@@ -99,8 +102,8 @@ struct NarrowOps {
   void (*linear)(const NarrowArgs&, int r0, int r1, int p, float* scratch);
   /// All of a few rows x the panel p (few.h). scratch: narrowScratch() floats.
   void (*few)(const FewArgs&, int p, float* scratch);
-  /// Rows [r0,r1) x the 64 inputs of panel p.
-  void (*dx)(const NarrowDxArgs&, int r0, int r1, int p, float* scratch);
+  /// Rows [r0,r1) x the inputs of panels [p0,p1), at most kDxPanels. scratch: narrowDxScratch() floats.
+  void (*dx)(const NarrowDxArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// The columns of panel p. scratch: narrowScratch() floats.
   void (*outer)(const NarrowOuterArgs&, int p, float* scratch);
   /// As in Ops, with bf16 products and, in the forward pass, bf16 pages (attention.inl).
@@ -114,6 +117,10 @@ struct NarrowOps {
 inline size_t narrowScratch() {
   return static_cast<size_t>(kNarrowSpan) * kNarrowPanel + 3 * kNarrowK * kNarrowPanel / 2 + 256;
 }
+
+/// Panels of inputs that share one pass over the rows of dY, which come from far away where N is large.
+constexpr int kDxPanels = 3;
+inline size_t narrowDxScratch() { return narrowScratch() + (kDxPanels - 1) * static_cast<size_t>(kNarrowSpan) * kNarrowPanel; }
 
 /// Keys that share one pass over the softmax, and the tile of the backward pass.
 constexpr int kAttentionBlock = 128;

@@ -313,49 +313,51 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
 
 // ---- dX = dY W -------------------------------------------------------------------------------
 
-void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float* scratch) {
-  const int k0 = p * kNarrowPanel, count = r1 - r0, blocks = blockCount(count, kNarrowRows);
-  const int cols = g.k - k0 < kNarrowPanel ? g.k - k0 : kNarrowPanel, strips = (cols + 15) / 16;
-  auto* panel = reinterpret_cast<uint16_t*>(scratch + static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel);
+void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
+  constexpr size_t sums = static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel;
+  const int count = r1 - r0, blocks = blockCount(count, kNarrowRows), k = padded4(g.k);
+  auto* panel = reinterpret_cast<uint16_t*>(scratch + hindsight::kDxPanels * sums);
   uint16_t* wide = panel + static_cast<size_t>(kNarrowK) * kNarrowPanel;
-  const int k = padded4(g.k), width = k - k0 < kNarrowPanel ? k - k0 : kNarrowPanel;
-  // Blocks of N are whole panels. Of a panel of the weight, the inputs k0.. are one piece of memory.
+  // Blocks of N are whole panels. Of a panel of the weight, the inputs of one of ours are one piece of memory.
   constexpr int step = kNarrowK / kNarrowPanel * kNarrowPanel;
-  const auto piece = [&](int t, int n, int from) {
+  const auto piece = [&](int t, int n, int p) {
     const auto& term = g.term[t];
-    return static_cast<const char*>(term.w) + (static_cast<size_t>(n) * k + static_cast<size_t>(from) * kNarrowPanel) * (term.bytes ? 1 : 2);
+    return static_cast<const char*>(term.w) + (static_cast<size_t>(n) * k + static_cast<size_t>(p) * kNarrowPanel * kNarrowPanel) * (term.bytes ? 1 : 2);
   };
   for (int t = 0; t < g.terms; ++t) {
     const auto& term = g.term[t];
-    for (int n0 = 0; n0 < term.n; n0 += step) {
-      const int length = term.n - n0 < step ? term.n - n0 : step;
-      for (int n = 0; n < length; n += kNarrowPanel) {
-        const auto* source = reinterpret_cast<const uint16_t*>(piece(t, n0 + n, k0));
-        if (term.bytes) {
-          widenBytes(reinterpret_cast<const int8_t*>(source), width / 4, wide);
-          source = wide;
+    for (int n0 = 0; n0 < term.n; n0 += step)
+      for (int p = p0; p < p1; ++p) {
+        const int k0 = p * kNarrowPanel, length = term.n - n0 < step ? term.n - n0 : step, width = k - k0 < kNarrowPanel ? k - k0 : kNarrowPanel;
+        const int cols = g.k - k0 < kNarrowPanel ? g.k - k0 : kNarrowPanel, strips = (cols + 15) / 16;
+        for (int n = 0; n < length; n += kNarrowPanel) {
+          const auto* source = reinterpret_cast<const uint16_t*>(piece(t, n0 + n, p));
+          if (term.bytes) {
+            widenBytes(reinterpret_cast<const int8_t*>(source), width / 4, wide);
+            source = wide;
+          }
+          const int here = length - n < kNarrowPanel ? (length - n + 1) / 2 * 2 : kNarrowPanel;
+          transposePairs(source, here, width, panel + static_cast<size_t>(n) * kNarrowPanel);
         }
-        const int here = length - n < kNarrowPanel ? (length - n + 1) / 2 * 2 : kNarrowPanel;
-        transposePairs(source, here, width, panel + static_cast<size_t>(n) * kNarrowPanel);
+        const bool lastBlock = n0 + length == term.n, last = lastBlock && t == g.terms - 1;
+        // What this thread will transpose next: the next of our panels, else the first of the next block, term or chunk.
+        const bool within = p + 1 < p1;
+        const int t2 = within || !lastBlock ? t : last ? 0 : t + 1, n2 = within ? n0 : lastBlock ? 0 : n0 + length, from2 = within ? p + 1 : last ? p1 : p0;
+        const int left2 = g.term[t2].n - n2, pieces2 = from2 * kNarrowPanel < g.k ? ((left2 < step ? left2 : step) + kNarrowPanel - 1) / kNarrowPanel : 0;
+        constexpr int lines = kNarrowPanel * kNarrowPanel * 2 / 64;  // of one piece
+        for (int i = 0; i < blocks; ++i) {
+          const int first = blockStart(count, blocks, i), rows = blockStart(count, blocks, i + 1) - first;
+          const uint16_t* a = term.dy + static_cast<size_t>(r0 + first) * term.lddy + n0;
+          const Part lora{g.x2 ? g.x2 + static_cast<size_t>(r0 + first) * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(k0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
+          float *c = scratch + (p - p0) * sums + static_cast<size_t>(first) * kNarrowPanel, *dx = g.dx + static_cast<size_t>(r0 + first) * g.lddx + k0;
+          const Finish out{dx, g.lddx, nullptr, g.add ? dx : nullptr}, kept;
+          Ahead next;
+          const int each = (pieces2 * lines + blocks - 1) / blocks, line = each * i;
+          if (line < pieces2 * lines) next = {piece(t2, n2 + line / lines * kNarrowPanel, from2) + line % lines * 64, each};
+          bf16Tile(rows, {{{a, term.lddy, panel, (length + 1) / 2}, lora}, last && g.k2 ? 2 : 1, c, strips, t > 0 || n0 > 0, 2 * kNarrowPanel, kNarrowPanel, last && cols == kNarrowPanel ? out : kept, next});
+          if (last && cols < kNarrowPanel) finishPart(out, c, rows, cols);
+        }
       }
-      const bool lastBlock = n0 + length == term.n, last = lastBlock && t == g.terms - 1;
-      // What this thread will transpose next: the next block, term or panel of inputs.
-      const int t2 = last ? 0 : lastBlock ? t + 1 : t, n2 = lastBlock ? 0 : n0 + length, from2 = last ? k0 + kNarrowPanel : k0;
-      const int left2 = g.term[t2].n - n2, pieces2 = from2 < g.k ? ((left2 < step ? left2 : step) + kNarrowPanel - 1) / kNarrowPanel : 0;
-      constexpr int lines = kNarrowPanel * kNarrowPanel * 2 / 64;  // of one piece
-      for (int i = 0; i < blocks; ++i) {
-        const int first = blockStart(count, blocks, i), rows = blockStart(count, blocks, i + 1) - first;
-        const uint16_t* a = term.dy + static_cast<size_t>(r0 + first) * term.lddy + n0;
-        const Part lora{g.x2 ? g.x2 + static_cast<size_t>(r0 + first) * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(k0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
-        float *c = scratch + static_cast<size_t>(first) * kNarrowPanel, *dx = g.dx + static_cast<size_t>(r0 + first) * g.lddx + k0;
-        const Finish out{dx, g.lddx, nullptr, g.add ? dx : nullptr}, kept;
-        Ahead next;
-        const int each = (pieces2 * lines + blocks - 1) / blocks, line = each * i;
-        if (line < pieces2 * lines) next = {piece(t2, n2 + line / lines * kNarrowPanel, from2) + line % lines * 64, each};
-        bf16Tile(rows, {{{a, term.lddy, panel, (length + 1) / 2}, lora}, last && g.k2 ? 2 : 1, c, strips, t > 0 || n0 > 0, 2 * kNarrowPanel, kNarrowPanel, last && cols == kNarrowPanel ? out : kept, next});
-        if (last && cols < kNarrowPanel) finishPart(out, c, rows, cols);
-      }
-    }
   }
 }
 

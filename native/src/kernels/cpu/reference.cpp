@@ -327,9 +327,9 @@ void few(const FewArgs& g, int p, float*) {
     }
 }
 
-void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p, float*) {
+void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float*) {
   for (int r = r0; r < r1; ++r)
-    for (int i = p * kNarrowPanel; i < g.k && i < (p + 1) * kNarrowPanel; ++i) {
+    for (int i = p0 * kNarrowPanel; i < g.k && i < p1 * kNarrowPanel; ++i) {
       double sum = 0;
       for (int t = 0; t < g.terms; ++t)
         for (int n = 0; n < g.term[t].n; ++n)
