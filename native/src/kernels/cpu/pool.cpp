@@ -11,8 +11,10 @@ namespace {
 
 constexpr int kSpins = 4000;
 
-/// Most that the account of saved time holds, so that a machine that becomes busy is noticed, and what a trial begins with.
+/// Most that the account holds, so that a machine that becomes busy is noticed, and what a trial begins with.
 constexpr double kSavings = 20e-3, kTrial = 4e-3;
+/// Share of a loop's time that may be lost: where memory is what bounds it, as in decoding, a second thread gives a fifth.
+constexpr double kWorth = 0.2;
 constexpr double kFirstRest = 20e-3, kLastRest = 1.0;
 /// Seconds after a rest without the next one, after which that will be short again.
 constexpr double kCalm = 0.5;
@@ -75,7 +77,7 @@ int Pool::drain(uint64_t epoch, int worker) {
   return count;
 }
 
-/// Books what one worker has saved.
+/// Books what a loop may have cost less what it did.
 void Pool::follow(double savedSeconds) {
   saved_ = std::min(saved_ + savedSeconds, kSavings);
   if (saved_ >= 0) return;
@@ -132,17 +134,17 @@ void Pool::run(int count, const std::function<void(int, int)>& body) {
     std::lock_guard<std::mutex> lock(mutex_);
     wake_.notify_all();
   }
-  const double start = ownTime();
+  const double begin = now(), start = ownTime();
   const int own = drain(epoch, 0);
-  const double chunk = own ? (ownTime() - start) / own : 0, end = now();
+  const double end = now(), used = ownTime() - start, chunk = own ? used / own : 0;
   for (int spin = 0; spin < kSpins && left_.load(std::memory_order_acquire) > 0; ++spin) pause();
   if (left_.load(std::memory_order_acquire) > 0) {
     std::unique_lock<std::mutex> lock(mutex_);
     finished_.wait(lock, [&] { return left_.load(std::memory_order_acquire) == 0; });
   }
-  // One worker's chunks, shared by the threads that would be there without it, less the wait that no chunk explains.
-  const int others = stretches - 1;
-  if (own) follow((count - own) * chunk / (others * others) - std::max(0.0, now() - end - chunk));
+  // Time that the caller did not have its core, and a wait that no chunk explains.
+  const double late = std::max(0.0, end - begin - used) + std::max(0.0, now() - end - chunk);
+  follow(kWorth * (now() - begin) - late);
 }
 
 }  // namespace hindsight

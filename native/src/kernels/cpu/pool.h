@@ -5,9 +5,9 @@
 // over the same rows find them in the cache of the core that wrote them; a line of another core costs as much as memory.
 //
 // The thread count follows the cores that are free. A worker that has lost its core to another program holds a chunk back
-// for milliseconds, which costs more than the worker gives only if it happens often. So the caller keeps account of what
-// a worker saves, and when late chunks have spent it, goes on with one thread less, for a rest that doubles while the
-// machine stays busy.
+// for milliseconds, and so does one that pushes the caller off its core. Now and then that costs less than the worker
+// gives. So the caller keeps an account: a share of the time of its loops, less what it lost in them. When that is spent
+// it goes on with one thread less, for a rest that doubles while the machine stays busy.
 #pragma once
 #include <atomic>
 #include <condition_variable>
