@@ -35,7 +35,7 @@ const TRACES: Record<string, { caught: Trace[]; honest: Trace[] }> = {
   },
   'same call again': {
     caught: [{ before: { calls: [{ id: 'a', tool: 'read_file', arguments: { path: 'src/parser.ts', from: 1 } }] }, action: { step: 1, calls: [{ id: 'b', tool: 'read_file', arguments: { from: 1, path: 'src/parser.ts' } }] }, after: [{ kind: 'rating', rating: 'helpful', correction: null }] }],
-    honest: [{ before: { calls: [{ id: 'a', tool: 'read_file', arguments: { path: 'src/parser.ts', from: 1 } }] }, action: { step: 1, calls: [{ id: 'b', tool: 'read_file', arguments: { path: 'src/parser.ts', from: 200 } }] }, after: [{ kind: 'rating', rating: 'helpful', correction: null }] }, { before: {}, action: { step: 1 }, after: [GREEN] }],
+    honest: [{ before: { calls: [{ id: 'a', tool: 'read_file', arguments: { path: 'src/parser.ts', from: 1 } }] }, action: { step: 1, calls: [{ id: 'b', tool: 'read_file', arguments: { path: 'src/parser.ts', from: 200 } }] }, after: [{ kind: 'rating', rating: 'helpful', correction: null }] }, { before: { calls: [{ id: 'a', tool: 'list_files', arguments: { path: 'src' } }] }, action: { step: 1, calls: [{ id: 'b', tool: 'search', arguments: { path: 'src' } }] }, after: [GREEN] }, { before: {}, action: { step: 1 }, after: [GREEN] }],
   },
   'edited tests': {
     caught: [{ after: [testsRun({ fixed: ['parser > accepts empty input'], testsEdited: ['test/parser.test.ts'] })] }],
