@@ -46,6 +46,9 @@ export const signal = z.discriminatedUnion('kind', [
     version: z.int(),
     changes: z.array(textChange).min(1),
     reason: z.enum(['undo', 'redo']).optional(),
+    /** The cursor that came with it was moved by neither key nor mouse: a command wrote the text, as that which
+     *  accepts the next word of a suggestion does. Absent = typed, or the editor does not tell. */
+    commanded: z.literal(true).optional(),
   }),
   z.object({ kind: z.literal('document.saved'), at, uri, version: z.int() }),
   z.object({ kind: z.literal('document.closed'), at, uri }),

@@ -37,17 +37,17 @@ class Desk {
     return this;
   }
 
-  change(changes: TextChange[], reason?: 'undo' | 'redo'): this {
+  change(changes: TextChange[], told: { reason?: 'undo' | 'redo'; commanded?: true } = {}): this {
     for (const change of changes) this.text = this.text.slice(0, change.offset) + change.text + this.text.slice(change.offset + change.length);
     this.version++;
-    return this.signal({ kind: 'document.changed', at: this.now, uri: this.uri, version: this.version, changes, ...(reason ? { reason } : {}) });
+    return this.signal({ kind: 'document.changed', at: this.now, uri: this.uri, version: this.version, changes, ...told });
   }
 
   /** One change at the cursor. */
-  insert(text: string): this {
+  insert(text: string, told: { commanded?: true } = {}): this {
     const offset = this.cursor;
     this.cursor += text.length;
-    return this.change([{ offset, length: 0, text }]);
+    return this.change([{ offset, length: 0, text }], told);
   }
 
   type(text: string): this {
@@ -131,7 +131,7 @@ describe('accepted', () => {
     const turn = desk.offer(' = 1;');
     desk.accept(turn, ' = 1;').wait(2);
     desk.cursor = 1;
-    desk.change([{ offset: 1, length: 5, text: '' }], 'undo').type(' += 2;').pause(40);
+    desk.change([{ offset: 1, length: 5, text: '' }], { reason: 'undo' }).type(' += 2;').pause(40);
     expect(desk.closed).toMatchObject([{ outcome: 'accepted', developerText: ' += 2;', survival: [[5, 0], [30, 0]] }]);
   });
 
@@ -139,7 +139,7 @@ describe('accepted', () => {
     const desk = new Desk('x|\n');
     const turn = desk.offer(' = 1;');
     desk.accept(turn, ' = 1;').wait(6);
-    desk.change([{ offset: 1, length: 5, text: '' }], 'undo').change([{ offset: 1, length: 0, text: ' = 1;' }], 'redo').pause(40);
+    desk.change([{ offset: 1, length: 5, text: '' }], { reason: 'undo' }).change([{ offset: 1, length: 0, text: ' = 1;' }], { reason: 'redo' }).pause(40);
     expect(survivalOf(desk)).toEqual([['accepted', [[5, 1], [30, 1]]]]);
   });
 
@@ -186,6 +186,29 @@ describe('partial', () => {
     desk.offer('const total = sum(items);');
     desk.insert('const').insert(' total').type(' = 0;').type('\n').pause(40);
     expect(desk.closed).toMatchObject([{ outcome: 'partial', acceptedChars: 11, developerText: 'const total = 0;\n', survival: [[5, 1], [30, 1]] }]);
+  });
+
+  it('by words of one letter, which only the command tells from typing', () => {
+    const run = (told: { commanded?: true }): unknown => {
+      const desk = new Desk('f|\n');
+      desk.offer('(x, y);');
+      // The editor has asked anew before its signals arrive.
+      desk.offer('x, y);', { version: 2, offset: 2 });
+      desk.wait(1).insert('(', told).type('z').pause(40);
+      return desk.closed.map(({ turn, outcome, acceptedChars, developerText }) => [turn, outcome, acceptedChars, developerText]);
+    };
+    expect(run({ commanded: true })).toEqual([['t1', 'partial', 1, '(z'], ['t2', 'diverged', 0, 'z']]);
+    expect(run({})).toEqual([['t1', 'superseded', 0, null], ['t2', 'diverged', 0, 'z']]);
+  });
+
+  it('of white space between two words, and not of what a command writes beside the offer', () => {
+    const desk = new Desk('x|\n');
+    desk.offer(' = 1;');
+    desk.insert(' ', { commanded: true }).type('+= 2;\n').pause(40);
+    desk.cursor = 0;
+    desk.offer('abc');
+    desk.insert('d', { commanded: true }).pause(40);
+    expect(desk.closed).toMatchObject([{ outcome: 'partial', acceptedChars: 1, developerText: ' += 2;\n' }, { outcome: 'diverged', acceptedChars: 0 }]);
   });
 
   it('word by word to the end is a full acceptance', () => {

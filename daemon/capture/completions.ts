@@ -113,11 +113,11 @@ export class CompletionTracker {
   }
 
   #change(signal: SignalOf<'document.changed'>): NextState[] {
-    const { uri, version, changes, at } = signal;
+    const { uri, version, changes, at, commanded = false } = signal;
     this.#versions.set(uri, version);
     return this.#each((state) => {
       if (state.uri !== uri) return onTime(state, at);
-      const steps = [(s: Tracking) => onVersion(s, version - 1, at), (s: Tracking) => onChange(s, changes, version, at), (s: Tracking) => onVersion(s, version, at)];
+      const steps = [(s: Tracking) => onVersion(s, version - 1, at), (s: Tracking) => onChange(s, changes, version, at, commanded), (s: Tracking) => onVersion(s, version, at)];
       let step: Step = { tracking: state };
       for (const take of steps) if ('tracking' in step) step = take(step.tracking);
       return step;

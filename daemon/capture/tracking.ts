@@ -84,8 +84,9 @@ export function beginTracking(turn: Turn): Tracking {
   };
 }
 
-/** A change event of the turn's document. */
-export function onChange(tracking: Tracking, changes: readonly TextChange[], version: number, at: number): Step {
+/** A change event of the turn's document.
+ *  @param commanded a command wrote it, and no key */
+export function onChange(tracking: Tracking, changes: readonly TextChange[], version: number, at: number, commanded = false): Step {
   if (version <= tracking.version) return { tracking };
   const due = onTime(tracking, at);
   if ('next' in due) return due;
@@ -104,7 +105,7 @@ export function onChange(tracking: Tracking, changes: readonly TextChange[], ver
   }
   state = { ...state, version };
   if (here) state = { ...state, typedAt: at };
-  if (here && !state.accepted?.full) state = recogniseAcceptance(due.tracking, state, changes, at);
+  if (here && !state.accepted?.full) state = recogniseAcceptance(due.tracking, state, changes, at, commanded);
   if (state.accepted !== null) return { tracking: finishLine(rewritten || !here ? { ...state, growing: state.growing && here } : state) };
   if (rewritten) return close(state, 'abandoned', at);
   if (!here) return backed ? close(state, 'abandoned', at) : settle(state, at);
@@ -215,8 +216,8 @@ function followAccepted(accepted: Accepted, from: number, to: number, inserted: 
 
 // ── acceptance ─────────────────────────────────────────────────────────────────────────────────
 
-/** One change that inserts the offer, what was left of it, or more than a character of it. */
-function recogniseAcceptance(before: Tracking, after: Tracking, changes: readonly TextChange[], at: number): Tracking {
+/** One change that inserts the offer, what was left of it, or more of it than a key writes. */
+function recogniseAcceptance(before: Tracking, after: Tracking, changes: readonly TextChange[], at: number, commanded: boolean): Tracking {
   const head = after.text.slice(0, after.typed);
   const was = before.text.slice(0, before.typed);
   if (!head.startsWith(was)) return after;
@@ -224,7 +225,8 @@ function recogniseAcceptance(before: Tracking, after: Tracking, changes: readonl
   // Typing comes as single characters, several of them in one event at times; an acceptance is one change.
   const alone = changes.length === 1 || changes.some((change) => change.text === grown);
   const pure = changes.some((change) => change.length === 0 && change.text === grown);
-  if (!alone || [...grown].length < 2 || grown.trim() === '' || PAIRS.includes(grown)) return after;
+  const asTyped = [...grown].length < 2 || grown.trim() === '' || PAIRS.includes(grown);
+  if (!alone || grown === '' || (asTyped && !commanded)) return after;
   const from = before.accepted?.from ?? was.length;
   const range = { from, to: head.length, original: head.slice(from) };
   const written = unix(head);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mask, scrub, secretsIn } from './secrets.ts';
-import { plantedSecrets } from './planted.fixture.ts';
+import { plantedSecrets } from '../../protocol/planted.fixture.ts';
 
 describe('secrets in a text', () => {
   for (const { kind, text, secret } of plantedSecrets(7)) {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Signal, TextChange } from '../../protocol/signals.ts';
-import { plantedSecrets } from './planted.fixture.ts';
+import { plantedSecrets } from '../../protocol/planted.fixture.ts';
 import { SignalScrubber } from './signals.ts';
 
 const URI = 'file:///p/a.ts';

@@ -18,7 +18,7 @@ import { call, handle, on } from '../../protocol/transport.ts';
 import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
 import type { NextState, Turn } from '../journal/records.ts';
-import { plantedSecrets } from '../privacy/planted.fixture.ts';
+import { plantedSecrets } from '../../protocol/planted.fixture.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { Daemon } from './daemon.ts';
 import { openWindow } from './window.fixture.ts';

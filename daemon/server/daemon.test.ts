@@ -15,7 +15,7 @@ import { startEngine } from '../engine/client.ts';
 import type { EngineClient } from '../engine/client.ts';
 import { nextOf, turnOf } from '../learn/samples.fixture.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
-import { plantedSecrets } from '../privacy/planted.fixture.ts';
+import { plantedSecrets } from '../../protocol/planted.fixture.ts';
 import { bundledModel } from '../models/bundled.ts';
 import { memoryLink } from '../replay/link.ts';
 import { VirtualClock } from '../replay/virtualClock.ts';

@@ -9,7 +9,7 @@ import { call } from '../../protocol/transport.ts';
 import { startEngine } from '../engine/client.ts';
 import { DEFAULT_SETTINGS } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
-import { plantedSecrets } from '../privacy/planted.fixture.ts';
+import { plantedSecrets } from '../../protocol/planted.fixture.ts';
 import { VirtualClock } from '../replay/virtualClock.ts';
 import { Daemon } from './daemon.ts';
 import { openWindow } from './window.fixture.ts';

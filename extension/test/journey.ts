@@ -83,6 +83,8 @@ export const QUIET_SETTINGS: Readonly<Record<string, unknown>> = {
   'workbench.tips.enabled': false,
   // Pictures are of what is there, not of what is fading in.
   'workbench.reduceMotion': 'on',
+  // The mouse stays where it clicked: its hint would cover what opens there.
+  'workbench.hover.delay': 60_000,
   'editor.inlineSuggest.enabled': true,
   'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
   'editor.autoClosingBrackets': 'never',

@@ -14,6 +14,9 @@ const ownDaemon = (place: JourneyPlace): Record<string, string> => ({ HINDSIGHT_
 /** The suites run what the sources say, not what was built last. */
 const buildExtension = (place: JourneyPlace): Promise<void> => runToEnd(process.execPath, ['esbuild.config.mjs'], { cwd: place.root });
 
+/** What is typed is what stands there; and nothing is learned meanwhile, which would only take its time. */
+const KNOWN_OUTCOMES = { 'editor.suggestOnTriggerCharacters': false, 'hindsight.daemonArguments': ['--set', 'stepSamples=1000', '--set', 'quietSeconds=36000'] };
+
 export const JOURNEYS: readonly Journey[] = [
   {
     name: 'harness',
@@ -88,6 +91,16 @@ export const JOURNEYS: readonly Journey[] = [
       await endDaemon(place);
       await endEngine(place);
     },
+  },
+  {
+    name: 'accuracy',
+    extension: '.',
+    full: true,
+    settings: KNOWN_OUTCOMES,
+    arrange: buildExtension,
+    env: ownDaemon,
+    launches: [{ suite: 'accuracy', timeoutMs: 3_000_000 }],
+    cleanUp: endDaemon,
   },
   {
     name: 'installed',

@@ -28,3 +28,14 @@ export function signalsOf<K extends Signal['kind']>(kind: K): SignalOf<K>[] {
 export function evidenceOf(turn: string): { kind: string; observation?: { kind: string; broken?: string[]; fixed?: string[]; added?: string[] } }[] {
   return records('select record from evidence where turn = ? order by id', turn) as ReturnType<typeof evidenceOf>;
 }
+
+export interface StoredTurn {
+  readonly turn: { readonly id: string; readonly uri: string; readonly version: number; readonly offset: number; readonly shownText: string; readonly rawText: string; readonly offeredAt: number };
+  readonly nextState: { readonly outcome: string; readonly acceptedChars: number; readonly survival: [number, number | null][] } | null;
+}
+
+/** What was offered in a file, oldest first, with what became of it. */
+export function turnsIn(uri: string): StoredTurn[] {
+  const rows = records("select json_object('turn', json(turn.record), 'nextState', json(next_state.record)) as record from turn left join next_state on next_state.turn = turn.id where turn.uri = ? and turn.role = 'main' order by turn.offered_at", uri) as StoredTurn[];
+  return rows.filter(({ turn }) => turn.shownText !== '');
+}

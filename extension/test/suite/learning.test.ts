@@ -1,25 +1,15 @@
 // What was learned, in view: the page and the trees, a version put back to work, two side by side; and what is stored:
 // seen, forgotten, and nothing of it once the owner says no.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import path from 'node:path';
 import v8 from 'node:v8';
 import vm from 'node:vm';
 import * as vscode from 'vscode';
-import { cli, home, IN_PAGE, noPopupCame, remembered, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
+import { cli, IN_PAGE, kept, noPopupCame, remembered, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
 import { eventually, openFile, picture, user } from './user.ts';
 
 const REFRESHES = 1000;
 const MARKUP = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
 const MARK = 'okapiNumbat77';
-
-/** Every byte that the product keeps: the daemon's home, and the extension's own storage. */
-function kept(): string {
-  const storage = path.join(home, '../user');
-  const places = [home, ...(existsSync(storage) ? readdirSync(storage, { recursive: true, encoding: 'utf8' }).filter((name) => /[/\\]hindsight\.hindsight$/.test(name)).map((name) => path.join(storage, name)) : [])];
-  const files = places.flatMap((place) => readdirSync(place, { recursive: true, encoding: 'utf8' }).map((name) => path.join(place, name)));
-  return files.filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile()).map((file) => readFileSync(file, 'latin1')).join('');
-}
 
 function heapAfterCollection(): number {
   v8.setFlagsFromString('--expose-gc');

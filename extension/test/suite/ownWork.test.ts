@@ -6,13 +6,17 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { SIGNAL_CLASSES } from '../../../protocol/consent.ts';
 import { evidenceOf, signalsOf } from './journalFile.ts';
-import { cli, GHOST_TEXT, noPopupCame, openNotifications, untilServing, workspaceUri } from './product.ts';
+import { plantedSecrets } from '../../../protocol/planted.fixture.ts';
+import { cli, GHOST_TEXT, kept, noPopupCame, openNotifications, untilServing, workspaceUri } from './product.ts';
 import { eventually, openFile, picture, user, workspaceFolder } from './user.ts';
 
 /** A place that is marked by an extension. */
 const MARKED = '.monaco-editor.focused .view-overlays .cdr[class*="ced-"]';
 /** Slow machines start shells, debuggers and test runners slowly. */
 const PATIENCE_MS = 90_000;
+/** Kinds of secrets that are planted. */
+const KINDS = 10;
+const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 const folder = (): string => workspaceFolder().uri.fsPath;
 const inFolder = (name: string): vscode.Uri => vscode.Uri.joinPath(workspaceFolder().uri, name);
 const git = (...args: string[]): string => execFileSync('git', ['-c', 'user.name=A', '-c', 'user.email=a@b.c', ...args], { cwd: folder(), encoding: 'utf8' });
@@ -98,13 +102,46 @@ suite('own work', function () {
     assert.ok(!long.command.includes('ghp_0123456789'), long.command);
   });
 
+  test('secrets of ten kinds in a terminal, a task, a test’s output and an edit are nowhere on disk', async () => {
+    const secrets = plantedSecrets(41).filter(({ secret }) => !secret.includes('\n')).slice(0, KINDS);
+    assert.equal(secrets.length, KINDS);
+    const texts = secrets.map(({ text }) => text).join('\n');
+    await vscode.workspace.fs.writeFile(inFolder('planted.txt'), Buffer.from(`${texts}\n`));
+    const shell = await eventually('shell integration', () => terminal.shellIntegration);
+    const runs = signalsOf('terminal.ran').length;
+    // Printed, and in the command itself.
+    await runIn(shell, 'sleep 1; cat planted.txt; echo terminalOkapi');
+    await runIn(shell, `sleep 1; echo '${secrets[2]?.secret ?? ''}' terminalNumbat`);
+    const ended = new Promise((resolve) => vscode.tasks.onDidEndTaskProcess(resolve));
+    await vscode.tasks.executeTask(new vscode.Task({ type: 'shell' }, workspaceFolder(), `taskOkapi ${secrets[2]?.secret ?? ''}`, 'suite', new vscode.ShellExecution('cat planted.txt')));
+    await ended;
+    const cases = secrets.map(({ text }, index) => `<testcase classname="planted" name="case${index}"><failure message="testOkapi">${escaped(text)}</failure></testcase>`).join('');
+    await vscode.workspace.fs.writeFile(inFolder('junit-planted.xml'), Buffer.from(`<testsuites><testsuite name="s">${cases}</testsuite></testsuites>`));
+    const document = await openFile('planted.js', '');
+    await user.waitFor('.monaco-editor.focused');
+    await user.type(`// ${secrets[2]?.secret ?? ''}\n`, 0);
+    const pasted = new vscode.WorkspaceEdit();
+    pasted.insert(document.uri, new vscode.Position(1, 0), `${texts}\n// editOkapi\n`);
+    await vscode.workspace.applyEdit(pasted);
+    // All of it has arrived: what stood beside the secrets is there.
+    await eventually('all is in the journal', () => {
+      const said = JSON.stringify([...signalsOf('terminal.ran').slice(runs), ...signalsOf('task.ended'), ...signalsOf('tests.ran'), ...signalsOf('document.changed')]);
+      return ['terminalOkapi', 'terminalNumbat', 'taskOkapi', 'testOkapi', 'editOkapi'].every((mark) => said.includes(mark)) || undefined;
+    }, PATIENCE_MS);
+    const bytes = kept();
+    for (const { kind, secret } of secrets) assert.ok(!bytes.includes(secret), `${kind} is on disk`);
+    await document.save();
+    await vscode.commands.executeCommand('workbench.action.closeActiveEditor');
+    for (const name of ['planted.txt', 'planted.js', 'junit-planted.xml']) await vscode.workspace.fs.delete(inFolder(name));
+  });
+
   test('a task, by its exit code; its terminal is not the user’s', async () => {
     const before = signalsOf('terminal.ran').length;
     const ended = new Promise((resolve) => vscode.tasks.onDidEndTaskProcess(resolve));
     await vscode.tasks.executeTask(new vscode.Task({ type: 'shell' }, workspaceFolder(), 'check', 'suite', new vscode.ShellExecution('exit 4')));
     await ended;
-    const [task] = await eventually('the task is in the journal', () => (signalsOf('task.ended').length > 0 ? signalsOf('task.ended') : undefined), PATIENCE_MS);
-    assert.deepEqual([task?.name, task?.exitCode], ['suite: check', 4]);
+    const task = await eventually('the task is in the journal', () => signalsOf('task.ended').find(({ name }) => name.endsWith('check')), PATIENCE_MS);
+    assert.deepEqual([task.name, task.exitCode], ['suite: check', 4]);
     assert.equal(signalsOf('terminal.ran').length, before);
   });
 
@@ -126,7 +163,7 @@ suite('own work', function () {
 
   test('tests run at the user’s word, with the runner’s own report, seen in the Testing view', async () => {
     await vscode.commands.executeCommand('hindsight.runTests');
-    const run = await eventually('the run is in the journal', () => signalsOf('tests.ran')[0], PATIENCE_MS);
+    const run = await eventually('the run is in the journal', () => signalsOf('tests.ran').find(({ source }) => !source.includes('junit')), PATIENCE_MS);
     assert.deepEqual(run.report.cases.map(({ name, state }) => [name, state]), [['adds the prices', 'passed']]);
     assert.match(run.source, /^node --test/);
     await vscode.commands.executeCommand('workbench.view.testing.focus');

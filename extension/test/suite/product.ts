@@ -1,7 +1,7 @@
 // What the journey's suites share: the product's home, its command line, its item in the status bar.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type * as vscode from 'vscode';
+import * as vscode from 'vscode';
 import { TEST_ENV } from '../driver/commands.ts';
 import { HindsightCli } from '../hindsightCli.ts';
 import { eventually, openFile, user, workspaceFolder } from './user.ts';
@@ -30,6 +30,27 @@ export interface Remembered {
 const memoryFile = path.join(home, '..', 'remembered.json');
 export const remember = (facts: Remembered): void => writeFileSync(memoryFile, JSON.stringify(facts));
 export const remembered = (): Remembered => JSON.parse(readFileSync(memoryFile, 'utf8')) as Remembered;
+
+/** Every byte that the product keeps: the daemon's home, and the extension's own storage and log. */
+export function kept(): string {
+  const user = path.join(home, '../user');
+  const own = existsSync(user) ? readdirSync(user, { recursive: true, encoding: 'utf8' }).filter((name) => /[/\\]hindsight\.hindsight$/.test(name)) : [];
+  return [home, ...own.map((name) => path.join(user, name))].flatMap(everyFile).map((file) => readFileSync(file, 'latin1')).join('');
+}
+
+export function everyFile(place: string): string[] {
+  return readdirSync(place, { recursive: true, encoding: 'utf8' }).map((name) => path.join(place, name)).filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+}
+
+/** What the editor itself says that the extension's activation took, its code's loading included; milliseconds. */
+export async function activationMs(): Promise<number> {
+  await vscode.commands.executeCommand('workbench.action.showRuntimeExtensions');
+  const row = '.runtime-extensions-editor .monaco-list-row:has-text("Hindsight") .activation-time';
+  await user.waitFor(row);
+  const said = await user.read(row);
+  await vscode.commands.executeCommand('workbench.action.closeActiveEditor');
+  return Number(/(\d+)\s*ms/.exec(said)?.[1] ?? NaN);
+}
 
 export async function untilServing(): Promise<void> {
   await eventually('the daemon serves', async () => ((await cli.status(workspaceUri())).state === 'serving' ? true : undefined), 90_000);
