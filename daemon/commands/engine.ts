@@ -14,7 +14,7 @@ import { listenEngine } from '../engine/listen/listen.ts';
 import type { Listening } from '../engine/listen/listen.ts';
 import { TENANT_LIMITS } from '../engine/listen/tenants.ts';
 import { Tokens } from '../engine/listen/tokens.ts';
-import { bundledModel } from '../models/bundled.ts';
+import { resolveModel } from '../models/models.ts';
 import { makeHome } from '../server/home.ts';
 import { deviceOption, nameOf, usableDevice } from './device.ts';
 import type { DeviceChoice } from './device.ts';
@@ -43,7 +43,7 @@ export function registerEngine(program: Command): void {
     .description('an engine on stdin and stdout, or with --listen for editors on other machines')
     .option('--listen <host:port>', 'serve over WebSocket and TLS 1.3; a port alone means this machine only')
     .addOption(deviceOption())
-    .option('--model <folder>', 'a model to offer; may be repeated (default: the bundled seed)', (folder: string, folders: string[]) => [...folders, folder], [])
+    .option('--model <model>', 'a model to offer, by name or folder; may be repeated (default: the bundled seed)', (model: string, models: string[]) => [...models, model], [])
     .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8', 'nf4']))
     .option('--threads <n>', 'threads of the engine', Number)
     .option('--tls-cert <file>', 'a certificate of your own, PEM (default: one made on the first start)')
@@ -79,7 +79,7 @@ async function listen(flags: EngineFlags, address: string): Promise<void> {
   const device = usableDevice(flags.device);
   const listening = await listenEngine({
     home, host, port, certificate, tokens,
-    modelDirs: flags.model.length > 0 ? flags.model : [bundledModel()],
+    modelDirs: (flags.model.length > 0 ? flags.model : [undefined]).map((model) => resolveModel(model, hindsightHome())),
     device: nameOf(device),
     open: { device, ...(flags.dtype && { dtype: flags.dtype }), ...(flags.threads && { threads: flags.threads }) },
     tenantLimits: { residentBytes: flags.memory * MB, fileBytes: flags.disk * MB },

@@ -7,7 +7,7 @@ import { HindsightError } from '../../protocol/errors.ts';
 import { hindsightHome } from '../../protocol/address.ts';
 import { DEFAULT_METHOD, DEFAULT_SETTINGS, METHODS, settingsOf } from '../learn/settings.ts';
 import { Journal } from '../journal/journal.ts';
-import { bundledModel } from '../models/bundled.ts';
+import { resolveModel } from '../models/models.ts';
 import { benchmark, remarks, resultTable, verdict, writeReport } from '../replay/benchmark.ts';
 import { POISONS } from '../replay/conduct.ts';
 import type { Poison } from '../replay/conduct.ts';
@@ -42,7 +42,7 @@ interface ReplayFlags extends JsonOption {
   journal?: boolean;
   home?: string;
   workspace?: string;
-  model: string;
+  model?: string;
   set?: string[];
   jobs?: number;
   keep: string;
@@ -63,7 +63,7 @@ export function registerReplay(program: Command): void {
     .option('--max-lines <n>', 'lines of a commit that are measured, in stretches drawn by a hash of commit, path and place; all are typed', count, 16)
     .option('--method <names>', `comma-separated, of: ${Object.keys(METHODS).join(', ')}, default (what is shipped); frozen always takes part; combined:lr=1e-3:klBeta=0 is a setting of its own`, list, ['frozen', DEFAULT_METHOD])
     .option('--seeds <n>', 'runs of each method that trains', count, 1)
-    .option('--model <folder>', 'a model in Hugging Face layout (default: the bundled seed)', bundledModel())
+    .option('--model <model>', 'name of a model here, or a folder in Hugging Face layout (default: the bundled seed)')
     .option('--set <key=value>', 'a setting of learning for all but frozen and default, repeatable, e.g. lr=3e-4', more)
     .option('--jobs <n>', 'runs side by side (default: one per core)', count)
     .option('--keep <folder>', 'where finished runs are kept, so that a replay which was stopped goes on', join(hindsightHome(), 'replay'))
@@ -81,7 +81,8 @@ export function registerReplay(program: Command): void {
         return;
       }
       const bar = progress('Replaying');
-      const { maxLines, seeds, model: modelDir, latency, jobs, poison } = flags;
+      const { maxLines, seeds, latency, jobs, poison } = flags;
+      const modelDir = resolveModel(flags.model, hindsightHome());
       const settings = { ...DEFAULT_SETTINGS, ...settingsOf(flags.set ?? []) };
       const store = personal ? null : new RunStore(flags.keep, flags.again === true ? 'write' : 'read and write');
       const result = await benchmark({ stream, modelDir, methods: flags.method, seeds, maxLines, settings, latency, store, ...(probes && { probes }), ...(poison && { poison }), ...(jobs !== undefined && { jobs }), onProgress: (done, of, what) => bar.at(done, of, what) }).finally(() => bar.end());

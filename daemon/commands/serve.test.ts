@@ -85,9 +85,11 @@ describe('a model by its name', () => {
     for (const deadline = Date.now() + 30_000; model === null && Date.now() < deadline; ) model = json(run('status', '--json', '-', '--workspace', 'file:///p').out)['model'] ?? null;
     expect(model).toMatchObject({ name: 'mine' });
     child.kill('SIGKILL');
-    const none = run('serve', '--model', 'nowhere');
-    expect(none.code).toBe(1);
-    expect(none.err).toMatch(/There is no model in nowhere/);
+    for (const command of [['serve'], ['replay', '--preference'], ['simulate', 'personal'], ['engine', '--listen', '0']]) {
+      const none = run(...command, '--model', 'nowhere');
+      expect(none.code).toBe(1);
+      expect(none.err).toMatch(/There is no model in nowhere/);
+    }
   });
 });
 

@@ -2,8 +2,10 @@
 import { dirname, join, resolve } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
+import { hindsightHome } from '../../protocol/address.ts';
 import { DEFAULT_SETTINGS, settingsOf } from '../learn/settings.ts';
 import { bundledModel } from '../models/bundled.ts';
+import { resolveModel } from '../models/models.ts';
 import { PERSONAS } from '../simulate/personas.ts';
 import type { PersonaName } from '../simulate/personas.ts';
 import { readProblems } from '../simulate/problems.ts';
@@ -14,7 +16,7 @@ import type { JsonOption } from './output.ts';
 import { progress } from './progress.ts';
 
 interface Flags extends JsonOption {
-  model: string;
+  model?: string;
   problems: string;
   sessions: number;
   persona: PersonaName;
@@ -31,7 +33,7 @@ export function registerSimulate(program: Command): void {
   const simulate = program.command('simulate').description('people who are not there: what learning from them comes to');
   withJson(simulate.command('personal'))
     .description('a student or a teacher brings school-maths problems to the chat and says what they do not like about the replies')
-    .option('--model <folder>', 'an instruct model in Hugging Face layout', bundledModel())
+    .option('--model <model>', 'an instruct model: name of one here, or a folder in Hugging Face layout (default: the bundled seed, which is refused)')
     .option('--problems <file>', 'one JSON object a line, {"question", "answer"}, gzip or not', PROBLEMS)
     .option('--sessions <n>', 'problems brought', count, 32)
     .addOption(new Option('--persona <who>', 'student: no text that looks like an AI\u2019s; teacher: specific and friendly comments').choices(Object.keys(PERSONAS)).default('student'))
@@ -41,7 +43,8 @@ export function registerSimulate(program: Command): void {
     .option('--set <key=value>', 'a setting of learning, repeatable', (text: string, earlier: string[] = []) => [...earlier, text])
     .action(async (flags: Flags) => {
       const bar = progress('Talking');
-      const { model: modelDir, sessions, persona, method: methods, seeds, template = 'checked' } = flags;
+      const { sessions, persona, method: methods, seeds, template = 'checked' } = flags;
+      const modelDir = resolveModel(flags.model, hindsightHome());
       const problems = readProblems(flags.problems);
       const settings = { ...DEFAULT_SETTINGS, ...settingsOf(flags.set ?? []) };
       const result = await study({ modelDir, problems, sessions, persona, methods, seeds, template, settings, onProgress: (done, of, what) => bar.at(done, of, what) }).finally(() => bar.end());
