@@ -31,10 +31,15 @@ export class GitHistory {
     this.#size = size;
     const head = (await git.revparse(['HEAD'])).trim();
     if (head === since) return null;
-    if (since === null) return { head, commits: [] };
+    // A commit that git has thrown away since: what came after it cannot be told.
+    if (since === null || !(await exists(git, since))) return { head, commits: [] };
     const log = await git.raw(['log', '--reverse', '--no-merges', '--unified=0', '--no-color', '--no-ext-diff', '-p', `-n${MOST_COMMITS}`, LOG_FORMAT, `${since}..${head}`]);
     return { head, commits: parseLog(log) };
   }
+}
+
+function exists(git: SimpleGit, commit: string): Promise<boolean> {
+  return git.raw(['cat-file', '-e', `${commit}^{commit}`]).then(() => true, () => false);
 }
 
 async function reflogOf(git: SimpleGit, folder: string): Promise<string | null> {

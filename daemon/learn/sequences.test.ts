@@ -80,6 +80,15 @@ describe('sequences of a sample, with the real engine', () => {
     expect(taught.pg?.advantages.every((advantage) => (advantage ?? 0) > 0) ?? true).toBe(true);
   });
 
+  it('rewards of what was taken in part only the tokens that stand there whole', async () => {
+    const chars = 6;
+    const whole = turn.offsets.filter((offset, token) => (turn.offsets[token + 1] ?? turn.rawText.length) <= chars && offset < chars).length;
+    expect(whole).toBeGreaterThan(0);
+    const { ids, pg } = sequenceOf(await build('policyGradient', 0.7, { outcome: 'partial', acceptedChars: chars, developerText: null }));
+    expect(pg?.positions).toEqual(Array.from({ length: whole }, (_, token) => turn.promptIds.length + token));
+    expect(ids).toEqual([...turn.promptIds, ...turn.responseIds.slice(0, whole)]);
+  });
+
   it('conformance 9, 10: the teacher’s log-probs are a full pass of the hinted ids; without a hint they are the student’s', async () => {
     const lesson = await build('distillation', null, {});
     const { opd } = sequenceOf(lesson);
