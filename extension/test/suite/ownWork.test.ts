@@ -119,10 +119,13 @@ suite('own work', function () {
     await vscode.workspace.fs.writeFile(inFolder('junit-planted.xml'), Buffer.from(`<testsuites><testsuite name="s">${cases}</testsuite></testsuites>`));
     const document = await openFile('planted.js', '');
     await user.waitFor('.monaco-editor.focused');
-    await user.type(`// ${secrets[2]?.secret ?? ''}\n`, 0);
+    const typed = `// ${secrets[2]?.secret ?? ''}\n`;
+    await user.type(typed, 0);
+    // An edit that is made while keys still come in is refused.
+    await eventually('it is typed', () => document.getText() === typed || undefined);
     const pasted = new vscode.WorkspaceEdit();
     pasted.insert(document.uri, new vscode.Position(1, 0), `${texts}\n// editOkapi\n`);
-    await vscode.workspace.applyEdit(pasted);
+    assert.ok(await vscode.workspace.applyEdit(pasted));
     // All of it has arrived: what stood beside the secrets is there.
     await eventually('all is in the journal', () => {
       const said = JSON.stringify([...signalsOf('terminal.ran').slice(runs), ...signalsOf('task.ended'), ...signalsOf('tests.ran'), ...signalsOf('document.changed')]);
