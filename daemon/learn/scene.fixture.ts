@@ -69,7 +69,7 @@ export class Scene {
   }
 
   static async start(settings: Partial<LearnSettings> = {}, patch: Partial<TrainerParts> = {}): Promise<Scene> {
-    const engine = await startEngine({ modelDir: SEED_MODEL });
+    const engine = await startEngine({ modelDir: SEED_MODEL, threads: 1 });
     return new Scene(engine, mkdtempSync(path.join(tmpdir(), 'hindsight-learn-')), settings, patch);
   }
 

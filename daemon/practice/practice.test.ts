@@ -44,7 +44,7 @@ let link: MessageConnection;
 
 const git = (...words: string[]): string => execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', ...words], { cwd: folder, encoding: 'utf8' });
 
-beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel() })));
+beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel(), threads: 1 })));
 afterAll(() => engine.close());
 beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), 'hindsight-practice-home-'));

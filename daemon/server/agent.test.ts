@@ -35,7 +35,7 @@ let answer: Result<typeof wire.toolConfirm>['answer'];
 let text: string;
 let tools: string[];
 
-beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel() })));
+beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel(), threads: 1 })));
 afterAll(() => engine.close());
 beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), 'hindsight-agent-'));

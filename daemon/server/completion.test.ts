@@ -31,7 +31,7 @@ let clock: VirtualClock;
 let daemon: Daemon;
 let typist: Person;
 
-beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel() })));
+beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel(), threads: 1 })));
 afterAll(() => engine.close());
 beforeEach(() => start());
 

@@ -34,7 +34,7 @@ let clock: VirtualClock;
 let daemon: Daemon;
 const links: MessageConnection[] = [];
 
-beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel() })));
+beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel(), threads: 1 })));
 afterAll(() => engine.close());
 beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), 'hindsight-daemon-'));

@@ -28,7 +28,7 @@ let link: MessageConnection;
 let clock: VirtualClock;
 let sent = 0;
 
-beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel() })));
+beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel(), threads: 1 })));
 afterAll(() => engine.close());
 beforeEach(async () => {
   const root = mkdtempSync(join(tmpdir(), 'hindsight-data-'));

@@ -29,7 +29,7 @@ let link: MessageConnection;
 let sent = 0;
 
 beforeAll(async () => {
-  engine = await startEngine({ modelDir: bundledModel() });
+  engine = await startEngine({ modelDir: bundledModel(), threads: 1 });
   root = mkdtempSync(join(tmpdir(), 'hindsight-learning-'));
   mkdirSync(join(root, 'p'));
   workspace = pathToFileURL(join(root, 'p')).href;

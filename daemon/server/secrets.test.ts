@@ -20,7 +20,7 @@ const CURSOR = TEXT.indexOf('  \n}') + 2;
 
 it('no secret reaches the journal, the log, or the receipts of the versions that learned beside it', async () => {
   const home = mkdtempSync(join(tmpdir(), 'hindsight-secrets-'));
-  const engine = await startEngine({ modelDir: bundledModel() });
+  const engine = await startEngine({ modelDir: bundledModel(), threads: 1 });
   const clock = new VirtualClock(1_790_000_000_000);
   const log: string[] = [];
   const daemon = await Daemon.start({ home, modelDir: bundledModel(), engine, clock, typist: 'replay', log: (line) => log.push(line), settings: { ...DEFAULT_SETTINGS, holdoutShare: 0, quietSamples: 1, stepSamples: 4 } });

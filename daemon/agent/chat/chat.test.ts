@@ -13,7 +13,7 @@ import { fitted } from './task.ts';
 import { CALL_OPENS, parseCall, plainMessages, splitCalls } from './toolText.ts';
 
 let engine: EngineClient;
-beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel() })));
+beforeAll(async () => (engine = await startEngine({ modelDir: bundledModel(), threads: 1 })));
 afterAll(() => engine.close());
 
 describe('chat on the real engine', () => {
