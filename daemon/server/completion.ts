@@ -14,6 +14,7 @@ import { importSnippets, recentSnippets } from '../agent/completion/related.ts';
 import type { Snippet } from '../agent/completion/snippet.ts';
 import { RecallIndex } from '../agent/completion/recall.ts';
 import type { Recalled } from '../agent/completion/recall.ts';
+import { commonLength } from '../agent/completion/standing.ts';
 import type { Clock } from '../clock.ts';
 import type { Intake } from '../episodes/intake.ts';
 import { isOffer } from '../episodes/turns.ts';
@@ -144,7 +145,11 @@ export class CompletionService {
     const delay = trigger === 'typing' && this.#typing !== null ? this.#typing.delayMs(window.workspace) : 0;
     if (delay === null) return null;
     const ahead = this.#typing?.takeAhead(key, text, offset) ?? null;
-    const computed = await this.#newest.run(key, ahead === null ? delay : 0, signal, async (either) => (await ahead) ?? this.#anywhere(request, either));
+    const computed = await this.#newest.run(key, ahead === null ? delay : 0, signal, async (either) => {
+      if (ahead === null) return this.#anywhere(request, either);
+      either.addEventListener('abort', ahead.cancel, { once: true });
+      return (await ahead.answer) ?? (either.aborted ? null : this.#anywhere(request, either));
+    });
     if (computed === null || computed.finishReason === 'cancelled') return null;
     const answer = ahead === null ? computed : { ...computed, offeredAt: clock.now(), version: request.version };
     const turn = this.#holds(answer.workspace) ? this.#holdBack.weigh(answer) : answer;
@@ -316,12 +321,6 @@ function fileText(uri: string): string | null {
   const path = fileURLToPath(uri);
   const facts = statSync(path, { throwIfNoEntry: false });
   return facts?.isFile() && facts.size <= LARGEST_FILE ? readFileSync(path, 'utf8') : null;
-}
-
-function commonLength(a: string, b: string): number {
-  let length = 0;
-  while (length < a.length && length < b.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
-  return length;
 }
 
 /** @throws engineUnavailable when it takes longer */

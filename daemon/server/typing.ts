@@ -109,13 +109,13 @@ export class Typing {
     typed.rejectedAt = line;
   }
 
-  /** Hands out what was begun for the text and the cursor of a request, once. */
-  takeAhead(key: string, text: string, offset: number): Promise<Turn | null> | null {
+  /** Hands out what was begun for the text and the cursor of a request, once; whoever has it ends it. */
+  takeAhead(key: string, text: string, offset: number): Pick<Ahead, 'answer' | 'cancel'> | null {
     const typed = this.#typed.get(key);
     const ahead = typed?.ahead ?? null;
     if (typed === undefined || ahead === null || ahead.text !== text || ahead.offset !== offset) return null;
     typed.ahead = null;
-    return ahead.answer;
+    return ahead;
   }
 
   /** Milliseconds to wait for the next key; null = nothing comes by itself now. */

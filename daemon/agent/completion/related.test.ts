@@ -28,6 +28,17 @@ describe('declarations of what a file imports', () => {
     const prefix = "import { total } from './cart/total';\nimport { round } from './util';\n\nexport const shown = (value: number) => round(value);\n  ";
     expect(importSnippets('src/a.ts', prefix, read).map(({ path }) => path)).toEqual(['src/util/index.ts', 'src/cart/total.ts']);
     expect(importSnippets('src/a.rs', 'use crate::total;\n', read)).toEqual([]);
+  });
+
+  it('are never those of a file outside of the workspace', () => {
+    const asked: string[] = [];
+    const outside = (path: string): string => {
+      asked.push(path);
+      return 'export const secret = 1;\n';
+    };
+    expect(importSnippets('src/a.ts', "import { secret } from '../../other/keys';\n\nsecret", outside)).toEqual([]);
+    expect(importSnippets('pkg/a.py', 'from ...keys import secret\n\nsecret\n', outside)).toEqual([]);
+    expect(asked).toEqual([]);
     expect(importSnippets('src/a.ts', "import x from './gone';\n", read)).toEqual([]);
   });
 });

@@ -34,7 +34,7 @@ export function importSnippets(path: string, prefix: string, read: (path: string
   const near = code.split('\n').slice(-NEAR - 1, -1).join('\n');
   const found = importsOf(path, prefix).flatMap(({ candidates, names }) => {
     for (const candidate of candidates) {
-      const text = candidate === path ? null : read(candidate);
+      const text = candidate === path || candidate.startsWith('../') ? null : read(candidate);
       if (text === null) continue;
       const used = names.filter((name) => near.includes(name));
       const lines = declarations(text, used.length > 0 ? used : names);

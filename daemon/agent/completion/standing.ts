@@ -60,7 +60,8 @@ export function restAt(offer: StandingOffer, text: string, offset: number): stri
   return left === '' ? null : left;
 }
 
-function commonLength(a: string, b: string): number {
+/** Of what both begin with, in UTF-16 units. */
+export function commonLength(a: string, b: string): number {
   let length = 0;
   while (length < a.length && length < b.length && a[length] === b[length]) length++;
   return length;
