@@ -43,6 +43,33 @@ test('a sequence that cannot fit is refused with what it takes, and nothing is l
   await expect(gradients('bf16', process.memoryUsage().rss + 5 * MB)).rejects.toThrow(/Training on a sequence of 800 tokens takes \d+ MB even with every layer checkpointed/);
 });
 
+test('short sequences that would share a pass are trained apart where together they do not fit', async () => {
+  const wide: Shape = { ...shape, layers: 2, hidden: 128, intermediate: 4096 };
+  const folder = writeModel(wide);
+  const short = [0, 1, 2, 3].map((seed) => randomIds(wide, 64 + seed));
+  const train = async (sequences: Int32Array[], memoryBytes?: number): Promise<{ tokens: number; tensors: Tensor[] }> => {
+    const model = await loadNative().load({ dir: folder, dtype: 'fp32', threads: 2, ...(memoryBytes && { memoryBytes }) });
+    try {
+      const adapter = await model.createAdapter({ rank: 4, alpha: 8, targets: TARGETS, seed: 3 });
+      const { tokens } = await model.forwardBackward(adapter, sequences.map((one) => ({ ids: one, temperature: 1, ce: { positions: span(1, one.length) } })), settings);
+      return { tokens, tensors: await model.gradients(adapter) };
+    } finally {
+      model.close();
+    }
+  };
+  const whole = Int32Array.from(short.flatMap((one) => [...one]));
+  const refused = await train(short.slice(-1), MB).then(() => '', String);
+  const bound = (Number(/takes (\d+) MB/.exec(refused)?.[1]) + 10) * MB;
+  await expect(train([whole], bound)).rejects.toThrow(/takes \d+ MB even with every layer checkpointed/);
+  const apart = await train(short, bound);
+  const together = await train(short);
+  expect(apart.tokens).toBe(whole.length);
+  for (const [index, { data }] of together.tensors.entries()) {
+    const largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    data.forEach((value, at) => expect(Math.abs(value - (apart.tensors[index]?.data[at] ?? NaN))).toBeLessThanOrEqual(1e-5 * largest));
+  }
+});
+
 test('a process of its own stays within the bound', () => {
   const train = (...flags: string[]): { peakRssBytes: number; pass: boolean } => {
     const args = [path.join(import.meta.dirname, '../../dist/hindsight.js'), 'bench', 'train', '--model', dir, '--dtype', 'bf16', '--seq', '1500', '--batch', '1', '--runs', '2', '--rank', '4', '--threads', '2', '--json', '-', ...flags];

@@ -85,19 +85,30 @@ void Trainer::micro(Adapter& adapter, TrainSequence* sequences, size_t count, co
     if (sequence->kl.used && sequence->kl.reference.empty() && !sequence->kl.positions.empty())
       sequence->kl.reference = reference_(sequence->ids, sequence->kl.positions, sequence->temperature);
     losses.push_back(std::make_unique<SequenceLoss>(*sequence, settings, config.vocab));
-    SequenceLoss& loss = *losses.back();
-    result.tokens += static_cast<int64_t>(sequence->ids.size());
-    for (int t = 0; t < kTerms; ++t) {
-      result.positions[t] += loss.count(static_cast<Term>(t));
-      if (loss.count(static_cast<Term>(t)) > 0 && std::isnan(result.loss[t])) result.loss[t] = 0;
-    }
+    const SequenceLoss& loss = *losses.back();
     if (loss.rows().empty()) continue;
-    for (size_t i = 0; i < loss.rows().size(); ++i) labelled.push_back({&loss, static_cast<int>(i), rows + loss.rows()[i]});
+    for (size_t i = 0; i < loss.rows().size(); ++i) labelled.push_back({losses.back().get(), static_cast<int>(i), rows + loss.rows()[i]});
     ids.push_back(&sequence->ids);
     rows += static_cast<int>(sequence->ids.size());
   }
+  int checkpointed = 0;
+  try {
+    if (!labelled.empty()) checkpointed = fit(rows, static_cast<int>(ids.size()), static_cast<int>(labelled.size()), adapter);
+  } catch (const Failure& failure) {
+    // What is short of memory together may fit apart.
+    if (failure.code != "MEMORY_SHORT" || count == 1) throw;
+    micro(adapter, sequences, count / 2, settings, pause, result, c, c2);
+    return micro(adapter, sequences + count / 2, count - count / 2, settings, pause, result, c, c2);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    result.tokens += static_cast<int64_t>(sequences[i].ids.size());
+    for (int t = 0; t < kTerms; ++t) {
+      const int positions = losses[i]->count(static_cast<Term>(t));
+      result.positions[t] += positions;
+      if (positions > 0 && std::isnan(result.loss[t])) result.loss[t] = 0;
+    }
+  }
   if (!labelled.empty()) {
-    const int checkpointed = fit(rows, static_cast<int>(ids.size()), static_cast<int>(labelled.size()), adapter);
     if (checkpointed > result.checkpointed) result.checkpointed = checkpointed;
     states_.reset();
     const TrainState state = model_.forwardTraining(ids, adapter, checkpointed, states_, pause);
