@@ -36,6 +36,7 @@ import { observed } from '../reward/verifiers.ts';
 import { usableHint } from '../reward/votes.ts';
 import { scrub, scrubAll, secretsIn } from '../privacy/secrets.ts';
 import type { Core } from './core.ts';
+import { pathIn } from './paths.ts';
 import { Terminals } from './terminals.ts';
 import type { Window } from './window.ts';
 
@@ -350,10 +351,6 @@ async function textOf(window: Window, path: string): Promise<string | null> {
     if (['ENOENT', 'EISDIR', 'ENOTDIR'].includes((thrown as NodeJS.ErrnoException).code ?? '')) return null;
     throw thrown;
   }
-}
-
-function pathIn(workspace: string, uri: string): string {
-  return uri.startsWith('file:') ? relative(fileURLToPath(workspace), fileURLToPath(uri)).replaceAll('\\', '/') : uri;
 }
 
 const allowedKey = (workspace: string): string => `tools.allowed ${workspace}`;

@@ -2,7 +2,6 @@
  *  holds between two requests while a person types is typing.ts's matter; a replay's developer is answered
  *  anew at each request, so that its figures do not depend on the machine's speed. */
 import { readFileSync, statSync } from 'node:fs';
-import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PRIORITY } from '../../protocol/engine.ts';
 import { HindsightError, toHindsightError } from '../../protocol/errors.ts';
@@ -31,6 +30,7 @@ import { PASSING } from './core.ts';
 import type { Core } from './core.ts';
 import { WorkspaceMemory } from './memory.ts';
 import { NewestOnly } from './newest.ts';
+import { pathIn } from './paths.ts';
 import { Typing } from './typing.ts';
 import type { ChangedDocument, Offer } from './typing.ts';
 import type { Window } from './window.ts';
@@ -346,11 +346,4 @@ async function until<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | n
   } finally {
     signal.removeEventListener('abort', stop);
   }
-}
-
-/** Path of a document as the prompt shows it: relative to the workspace where it is inside. */
-function pathIn(workspace: string, uri: string): string {
-  if (!uri.startsWith('file:') || !workspace.startsWith('file:')) return uri;
-  const path = relative(fileURLToPath(workspace), fileURLToPath(uri)).replaceAll('\\', '/');
-  return path.startsWith('..') ? fileURLToPath(uri) : path;
 }
