@@ -10,7 +10,7 @@ export interface MachineFacts {
   training: boolean;
   /** Serving and training share the device. */
   sharedDevice: boolean;
-  /** Since the last completion was asked for; null = none yet. */
+  /** Since the last completion was asked for; infinite before the first. */
   typingSecondsAgo: number;
   /** Median answer time of the latest completions, milliseconds; null = unknown. */
   answerMs: number | null;
