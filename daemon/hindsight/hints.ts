@@ -99,3 +99,9 @@ export function chooseHint<T extends HintEffect>(candidates: readonly T[]): T | 
   for (const one of candidates) if (one.meanDelta >= LEAST_MEAN_DELTA && (best === null || one.overlap > best.overlap)) best = one;
   return best;
 }
+
+/** The texts that a teacher is asked about: in mode `longest` (OpenClaw-RL's first generation) only that one; of equals the first. */
+export function askedHints(texts: readonly string[], mode: 'overlap' | 'longest'): readonly string[] {
+  if (mode === 'overlap' || texts.length < 2) return texts;
+  return [texts.reduce((longest, text) => (text.length > longest.length ? text : longest))];
+}

@@ -77,6 +77,31 @@ it('rewards and teaches where it went well and something was said all the same',
   expect(opd?.positions.at(-1)).toBe(ids.length - 1);
 });
 
+it('in the first generation the teacher’s log-ratio and the verdict are one advantage per token', async () => {
+  const source = await reply({ advantage: -0.5 }, HINT);
+  const lesson = await actionLesson(source, { ...options, method: METHODS['combined-gen1'] });
+  if ('masked' in lesson) throw new Error(lesson.masked);
+  const { pg, opd, splice, temperature } = lesson.sequence;
+  const { promptIds, responseIds } = source.turn;
+  const teacher = await engine.render({ messages: injectIntoChat(messages, HINT), addGenerationPrompt: true });
+  const full = async (prompt: readonly number[]) => (await engine.score({ sequences: [{ ids: [...prompt, ...responseIds], positions: responseIds.map((_, at) => prompt.length + at) }], adapter: null, temperature })).sequences[0]?.logprobs ?? [];
+  const [hinted, plain] = [await full(teacher.ids), await full(promptIds)];
+  expect([opd, splice]).toEqual([undefined, undefined]);
+  expect(pg?.positions).toEqual(responseIds.map((_, at) => promptIds.length + at));
+  pg?.advantages.forEach((advantage, at) => expect(advantage).toBeCloseTo((hinted[at] ?? NaN) - (plain[at] ?? NaN) - 0.5, 4));
+});
+
+it('of several corrections the longest teaches where that is asked for', async () => {
+  const long = `${HINT} Say it in one line, and never mention a second colour beside it.`;
+  const source = await reply({}, HINT, long);
+  const lesson = await actionLesson(source, { ...options, settings: { ...DEFAULT_SETTINGS, hintMode: 'longest' } });
+  const alone = await actionLesson({ ...source, hints: [hintOf(long)] }, options);
+  const other = await actionLesson({ ...source, hints: [hintOf(HINT)] }, options);
+  const moved = (one: typeof lesson): unknown => ('sequence' in one ? one.sequence.opd?.delta : one.masked);
+  expect(moved(lesson)).toEqual(moved(alone));
+  expect(moved(lesson)).not.toEqual(moved(other));
+});
+
 it('puts the developer’s text and a checker’s words into words that the teacher can follow, and keeps them from the student', async () => {
   const source = await reply({});
   const read = async (hint: Hint): Promise<string> => {

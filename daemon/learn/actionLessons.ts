@@ -11,12 +11,13 @@ import type { Engine } from '../engine/engine.ts';
 import { delta, spliceTarget, support } from '../hindsight/distill.ts';
 import type { Support } from '../hindsight/distill.ts';
 import { unrelatedHint } from '../hindsight/contrast.ts';
-import { chooseHint } from '../hindsight/hints.ts';
+import { askedHints, chooseHint } from '../hindsight/hints.ts';
 import type { HintEffect } from '../hindsight/hints.ts';
 import { injectIntoChat, instruction } from '../hindsight/inject.ts';
 import type { Message } from '../hindsight/inject.ts';
 import type { Turn } from '../journal/records.ts';
 import { environmentTokens } from './environment.ts';
+import { tokenAdvantages } from './firstGeneration.ts';
 import type { Lesson, LessonSource, Masked, SequenceOptions } from './sequences.ts';
 
 /** Tokens of a response that are taught at most. */
@@ -54,10 +55,10 @@ function rewarded({ sample, turn }: LessonSource, tokens: readonly number[], opt
 
 /** @returns a sentence where it teaches nothing */
 async function distilled(source: LessonSource, tokens: readonly number[], options: SequenceOptions): Promise<TrainSequence | string> {
-  const { engine, adapter, settings } = options;
+  const { engine, adapter, settings, method } = options;
   const { sample, turn, hints } = source;
   const messages = turn.action?.messages;
-  const texts = hints.filter(({ text }) => text.trim() !== '').map(instruction);
+  const texts = askedHints(hints.filter(({ text }) => text.trim() !== '').map(instruction), settings.hintMode);
   if (messages === undefined || texts.length === 0) return 'What the model read, or what was said against it, is not known.';
   const { positions, ...sequence } = base(turn, tokens, options);
   const { sequences: [student] } = await engine.score({ sequences: [{ ids: sequence.ids, positions }], adapter, temperature: sequence.temperature, topK: settings.topK });
@@ -68,6 +69,7 @@ async function distilled(source: LessonSource, tokens: readonly number[], option
   if (moved.length === 0) return 'The hint does not fit beside the prompt.';
   const best = chooseHint(moved);
   if (best === null) return 'The hint does not move the model.';
+  if (method.tokenAdvantages) return { ...sequence, pg: { positions, advantages: tokenAdvantages(best.logprobs, student?.logprobs ?? [], sample.advantage), behaviour: tokens.map((_, at) => turn.logprobs[at] ?? null) } };
   // Good, and something was said all the same: it is rewarded, and taught.
   return { ...(sample.advantage === null ? sequence : rewarded(source, tokens, options)), opd: best.opd };
 }
@@ -100,6 +102,8 @@ async function foreseeing({ turn }: LessonSource, sequence: TrainSequence, { eng
 
 interface Moved extends HintEffect {
   opd: NonNullable<TrainSequence['opd']>;
+  /** log p of the response's own tokens. */
+  logprobs: readonly (number | null)[];
 }
 
 interface Response {
@@ -128,7 +132,7 @@ async function movedBy(hint: string, { turn, messages, tokens, positions, suppor
     return [{ position: positions[at] ?? 0, tokens: one.tokens, delta: move, weights: one.weights, overlap: overlapOf(one.tokens, teacher, at) }];
   });
   const opd = { positions: rows.map((row) => row.position), tokens: rows.map((row) => row.tokens), delta: rows.map((row) => row.delta), weights: rows.map((row) => row.weights) };
-  return [{ opd, overlap: rows.reduce((sum, row) => sum + row.overlap, 0), meanDelta: meanMove(rows) }];
+  return [{ opd, logprobs: teacher?.logprobs ?? [], overlap: rows.reduce((sum, row) => sum + row.overlap, 0), meanDelta: meanMove(rows) }];
 }
 
 async function hintedPrompt({ promptIds }: Turn, messages: readonly Message[], hint: string, engine: Engine): Promise<number[]> {

@@ -32,6 +32,14 @@ describe('routing', () => {
     for (const method of ['frozen', 'memory'] as const) expect(of(method, 0.75, [hint])).toBeNull();
   });
 
+  it('gives the first generation the verdict beside the hint, whatever its sign', () => {
+    expect(of('combined-gen1', -0.25, [hint])).toEqual({ route: 'distillation', advantage: -0.25, weight: 1 });
+    expect(of('combined-gen1', 0.75, [hint])).toEqual({ route: 'distillation', advantage: 0.75, weight: 1 });
+    expect(of('combined-gen1', null, [hint])).toEqual({ route: 'distillation', advantage: null, weight: 1 });
+    expect(of('combined-gen1', -0.25, [], { completion: { score: -0.2, n: 9, accepts: 9 } })).toEqual({ route: 'policyGradient', advantage: -0.25, weight: 1 });
+    expect(of('combined-gen1', 0.01, [])).toBeNull();
+  });
+
   it('conformance 3: a turn of which nothing is known contributes nothing', () => {
     for (const method of Object.keys(METHODS) as (keyof typeof METHODS)[]) expect(of(method, null, [])).toBeNull();
   });

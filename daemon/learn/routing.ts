@@ -26,6 +26,7 @@ export interface Routed {
  * | neutral | yes  | distillation |
  * | neutral | no   | nothing |
  * What the method lacks falls to the next thing it has; side and held-out turns never train.
+ * With `tokenAdvantages` the verdict goes along with the hint, whatever its sign, without baseline and weight.
  */
 export function route(verdict: Verdict | null, hints: readonly Hint[], turn: Turn, next: NextState, method: Method, baselines: Baselines): Routed | null {
   if (turn.role !== 'main' || turn.split !== 'train' || turn.responseIds.length === 0) return null;
@@ -33,10 +34,16 @@ export function route(verdict: Verdict | null, hints: readonly Hint[], turn: Tur
   if (method.supervised) return trainsText(verdict, hinted, next) ? { route: 'sft', advantage: null, weight: 1 } : null;
   const distil = method.distillation && hinted;
   const score = verdict?.score ?? 0;
+  if (method.tokenAdvantages) return plainly(Math.abs(score) > NEUTRAL ? score : null, distil);
   const surprise = method.policyGradient && Math.abs(score) > NEUTRAL ? advantage(score, baselineOf(baselines, turn.modality)) : 0;
   const weight = policyGradientWeight(baselineOf(baselines, turn.modality));
   if (distil) return { route: 'distillation', advantage: surprise > 0 ? surprise : null, weight: surprise > 0 ? weight : 1 };
   return surprise === 0 ? null : { route: 'policyGradient', advantage: surprise, weight };
+}
+
+function plainly(advantage: number | null, distil: boolean): Routed | null {
+  if (distil) return { route: 'distillation', advantage, weight: 1 };
+  return advantage === null ? null : { route: 'policyGradient', advantage, weight: 1 };
 }
 
 /** The supervised method sees the same turns as the others: those with a verdict or a hint. */

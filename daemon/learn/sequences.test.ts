@@ -138,17 +138,43 @@ describe('sequences of a sample, with the real engine', () => {
     expect(lesson.told).toBeCloseTo((right[tokens.indexOf(first)] ?? NaN) - (student[tokens.indexOf(first)] ?? NaN), 3);
   });
 
+  it('the first generation: teacher less student, and the verdict, on the response up to the divergence', async () => {
+    const at = divergence(turn, WRITTEN)?.token ?? 0;
+    const snippet = hintSnippets(turn, WRITTEN)[0];
+    if (!snippet) throw new Error('the turn has no snippet');
+    const hinted = insertSnippet(turn.promptIds, await scene.snippetIds(snippet), scene.engine.model.bos);
+    const tokens = turn.responseIds.slice(0, at + 1);
+    const full = async (prompt: number[]): Promise<(number | null)[]> => {
+      const { sequences } = await scene.engine.score({ sequences: [{ ids: [...prompt, ...tokens], positions: tokens.map((_, token) => prompt.length + token) }], adapter: serving() });
+      return sequences[0]?.logprobs ?? [];
+    };
+    const [teacher, student] = [await full(hinted), await full(turn.promptIds)];
+    const lesson = await build('distillation', -0.25, {}, 'combined-gen1');
+    const { ids, pg, opd, splice } = sequenceOf(lesson);
+    expect([opd, splice]).toEqual([undefined, undefined]);
+    expect(ids).toEqual([...turn.promptIds, ...tokens]);
+    expect(pg?.positions).toEqual(tokens.map((_, token) => turn.promptIds.length + token));
+    pg?.advantages.forEach((advantage, token) => {
+      const plain = (teacher[token] ?? NaN) - (student[token] ?? NaN) - 0.25;
+      expect(advantage).toBeCloseTo(token < at ? Math.max(0, plain) : plain, 3);
+    });
+    expect(pg?.advantages.at(-1)).toBeLessThan(-0.25);
+    // What hints tell the model is measured for it as for the others.
+    expect(lesson.told).toBeCloseTo((await build('distillation', null, {}, 'opd')).told ?? NaN, 3);
+  });
+
   it('gives each method only its terms', async () => {
     const terms = (lesson: Lesson | Masked): string[] => Object.keys(sequenceOf(lesson)).filter((key) => key !== 'ids' && key !== 'temperature').sort();
     expect(terms(await build('distillation', null, {}))).toEqual(['kl', 'opd', 'splice']);
     expect(terms(await build('distillation', null, {}, 'opd'))).toEqual(['kl', 'opd']);
     expect(terms(await build('policyGradient', 0.7, { outcome: 'accepted', developerText: null }, 'binary'))).toEqual(['kl', 'pg']);
     expect(terms(await build('sft', null, {}, 'sft'))).toEqual(['ce']);
+    expect(terms(await build('distillation', -0.25, {}, 'combined-gen1'))).toEqual(['kl', 'pg']);
     expect(terms(await build('distillation', null, {}, 'combined', false))).toEqual(['kl', 'splice']);
   });
 
   it('masks with a sentence what cannot be taught', async () => {
-    expect(await build('distillation', null, {}, 'opd', false)).toMatchObject({ masked: 'Hints tell this model nothing yet.' });
+    for (const method of ['opd', 'combined-gen1'] as const) expect(await build('distillation', null, {}, method, false)).toMatchObject({ masked: 'Hints tell this model nothing yet.' });
     expect(await build('policyGradient', -0.3, { developerText: null })).toMatchObject({ masked: 'Where it went wrong is not known.' });
     expect(await build('distillation', null, { developerText: turn.rawText })).toMatchObject({ masked: expect.stringContaining('does not part') as string });
   });

@@ -17,6 +17,7 @@ import { teacherPrompt } from '../hindsight/inject.ts';
 import type { HintSnippet } from '../hindsight/inject.ts';
 import type { Hint, NextState, Sample, Turn } from '../journal/records.ts';
 import { actionLesson } from './actionLessons.ts';
+import { firstGenerationLesson } from './firstGeneration.ts';
 import { developerHint, planLesson } from './plan.ts';
 import type { Plan } from './plan.ts';
 import type { LearnSettings, Method } from './settings.ts';
@@ -72,10 +73,13 @@ interface Draft {
 
 /** Sequences of some samples, by two batched score passes at most. Order is kept. */
 export async function buildLessons(sources: readonly LessonSource[], options: SequenceOptions): Promise<(Lesson | Masked)[]> {
-  const actions = new Map<number, Lesson | Masked>();
-  for (const source of sources) if (source.turn.action !== undefined) actions.set(source.sample.id, await actionLesson(source, options));
-  const written = await buildWritten(sources.filter(({ sample }) => !actions.has(sample.id)), options);
-  const bySample = new Map([...actions, ...written.map((lesson) => [lesson.sample, lesson] as const)]);
+  const alone = new Map<number, Lesson | Masked>();
+  for (const source of sources) {
+    if (source.turn.action !== undefined) alone.set(source.sample.id, await actionLesson(source, options));
+    else if (options.method.tokenAdvantages && source.sample.route === 'distillation') alone.set(source.sample.id, await firstGenerationLesson(source, options));
+  }
+  const written = await buildWritten(sources.filter(({ sample }) => !alone.has(sample.id)), options);
+  const bySample = new Map([...alone, ...written.map((lesson) => [lesson.sample, lesson] as const)]);
   return sources.flatMap(({ sample }) => bySample.get(sample.id) ?? []);
 }
 

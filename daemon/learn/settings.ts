@@ -17,9 +17,12 @@ export interface Method {
   splice: boolean;
   /** Plain cross-entropy on the developer's text. */
   supervised: boolean;
+  /** Verdict and hinted teacher as one advantage per token, in place of a term each: OpenClaw-RL's first
+   *  generation (firstGeneration.ts). */
+  tokenAdvantages: boolean;
 }
 
-const none: Method = { memory: false, recall: false, choice: false, policyGradient: false, distillation: false, splice: false, supervised: false };
+const none: Method = { memory: false, recall: false, choice: false, policyGradient: false, distillation: false, splice: false, supervised: false, tokenAdvantages: false };
 
 export const METHODS = {
   frozen: none,
@@ -28,9 +31,10 @@ export const METHODS = {
   binary: { ...none, policyGradient: true },
   opd: { ...none, distillation: true },
   combined: { ...none, policyGradient: true, distillation: true, splice: true },
+  'combined-gen1': { ...none, policyGradient: true, distillation: true, tokenAdvantages: true },
   'memory+combined': { ...none, memory: true, policyGradient: true, distillation: true, splice: true },
   recall: { ...none, memory: true, recall: true },
-  'recall+combined': { memory: true, recall: true, choice: true, policyGradient: true, distillation: true, splice: true, supervised: false },
+  'recall+combined': { ...none, memory: true, recall: true, choice: true, policyGradient: true, distillation: true, splice: true },
 } as const satisfies Record<string, Method>;
 
 export type MethodName = keyof typeof METHODS;
@@ -39,6 +43,15 @@ export const DEFAULT_METHOD: MethodName = 'recall+combined';
 
 export const TEACHERS = ['serving', 'base', 'ema'] as const;
 export type Teacher = (typeof TEACHERS)[number];
+
+export const HINT_MODES = ['overlap', 'longest'] as const;
+export type HintMode = (typeof HINT_MODES)[number];
+
+/** What the settings that are words may say. */
+const WORDS: Partial<Record<string, { of: readonly string[]; called: string }>> = {
+  teacher: { of: TEACHERS, called: 'teacher' },
+  hintMode: { of: HINT_MODES, called: 'hint mode' },
+};
 
 export interface LearnSettings {
   method: MethodName;
@@ -81,6 +94,8 @@ export interface LearnSettings {
   teacher: Teacher;
   /** Weight of a promoted version in that average. */
   emaRate: number;
+  /** Of several corrections and judges' hints: the one that the student could almost have followed, or the longest. */
+  hintMode: HintMode;
   /** Whether the movement that an unrelated hint causes is subtracted (hindsight/contrast.ts). */
   contrast: boolean;
   /** Longest stretch of the developer's text that is spliced, tokens. */
@@ -131,6 +146,7 @@ export const DEFAULT_SETTINGS: LearnSettings = {
   deltaClip: 1,
   teacher: 'serving',
   emaRate: 0.05,
+  hintMode: 'overlap',
   contrast: false,
   spliceTokens: 64,
   spliceFloor: 0.9,
@@ -154,7 +170,8 @@ function settingOf(change: string): [string, unknown] {
     throw refuse(`There is no setting ${key}`, `Settings are ${Object.keys(DEFAULT_SETTINGS).filter((name) => name !== 'method').join(', ')}.`);
   }
   if (typeof shipped === 'string') {
-    if (key === 'teacher' && !TEACHERS.some((known) => known === text)) throw refuse(`There is no teacher ${text}`, `Choose of ${TEACHERS.join(', ')}.`);
+    const known = WORDS[key];
+    if (known !== undefined && !known.of.includes(text)) throw refuse(`There is no ${known.called} ${text}`, `Choose of ${known.of.join(', ')}.`);
     return [key, text];
   }
   if (typeof shipped === 'boolean') {

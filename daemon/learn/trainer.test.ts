@@ -67,8 +67,8 @@ describe('a step with the real engine', () => {
     expect(receipt).toMatchObject({ samples: Array.from({ length: 16 }, (_, index) => index + 1), metrics: { effective: 16 } });
   });
 
-  it('opd alone lowers the token that the developer contradicted', async () => {
-    const { trainer, adapters } = await start({ method: 'opd', lr: 4e-3 });
+  it.each(['opd', 'combined-gen1'] as const)('%s alone lowers the token that the developer contradicted', async (method) => {
+    const { trainer, adapters } = await start({ method, lr: 4e-3 });
     const turns = await divergedTurns(scene);
     expect(await trainer.drain(WORKSPACE)).toMatchObject({ steps: 1 });
     const name = (await adapters.ensureServing(WORKSPACE))?.name ?? null;
