@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -7,8 +7,9 @@ import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import Libsql from 'libsql';
 import { SCHEMA_VERSION } from '../journal/migrations.ts';
+import { HINDSIGHT, runHindsight } from '../../protocol/program.fixture.ts';
+import type { Ended } from '../../protocol/program.fixture.ts';
 
-const HINDSIGHT = resolve(import.meta.dirname, '../../dist/hindsight.js');
 let home: string;
 const started: ChildProcess[] = [];
 
@@ -19,10 +20,7 @@ afterEach(async () => {
 });
 
 /** Runs a command to its end. */
-function run(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [HINDSIGHT, ...args], { env: { ...process.env, HINDSIGHT_HOME: home }, encoding: 'utf8', timeout: 60_000 });
-  return { code: status, out: stdout, err: stderr };
-}
+const run = (...args: string[]): Promise<Ended> => runHindsight(home, ...args);
 
 /** Starts `serve`. @returns what it printed first, and its end */
 async function serve(...args: string[]): Promise<{ child: ChildProcess; said: string; ended: Promise<number | null> }> {
@@ -52,14 +50,14 @@ describe('serve, status, stop', () => {
     const second = await serve();
     expect(second.said).toContain('already serves');
     expect(await second.ended).toBe(0);
-    const status = run('status', '--json', '-', '--workspace', 'file:///p');
+    const status = await run('status', '--json', '-', '--workspace', 'file:///p');
     expect(status.code).toBe(0);
     expect(json(status.out)).toMatchObject({ workspace: 'file:///p', consent: 'unknown', adapter: null, daemon: { pid: first.child.pid } });
-    const stop = run('stop', '--json', '-');
+    const stop = await run('stop', '--json', '-');
     expect(json(stop.out)).toEqual({ stopped: true, pid: first.child.pid });
     expect(await first.ended).toBe(0);
     expect(existsSync(join(home, 'daemon.sock'))).toBe(false);
-    expect(json(run('stop', '--json', '-').out)).toMatchObject({ stopped: false });
+    expect(json((await run('stop', '--json', '-')).out)).toMatchObject({ stopped: false });
   });
 
   it('takes over what a killed daemon left', async () => {
@@ -78,15 +76,15 @@ describe('serve, status, stop', () => {
 
 describe('a model by its name', () => {
   it('serves what was imported, and says where there is none', async () => {
-    expect(run('model', 'import', resolve(import.meta.dirname, '../../testdata/models/seed'), '--name', 'mine').code).toBe(0);
+    expect((await run('model', 'import', resolve(import.meta.dirname, '../../testdata/models/seed'), '--name', 'mine')).code).toBe(0);
     const { child, said } = await serve('--model', 'mine');
     expect(said).toContain('listens on');
     let model: unknown = null;
-    for (const deadline = Date.now() + 30_000; model === null && Date.now() < deadline; ) model = json(run('status', '--json', '-', '--workspace', 'file:///p').out)['model'] ?? null;
+    for (const deadline = Date.now() + 30_000; model === null && Date.now() < deadline; ) model = json((await run('status', '--json', '-', '--workspace', 'file:///p')).out)['model'] ?? null;
     expect(model).toMatchObject({ name: 'mine' });
     child.kill('SIGKILL');
     for (const command of [['serve'], ['replay', '--preference'], ['simulate', 'personal'], ['engine', '--listen', '0']]) {
-      const none = run(...command, '--model', 'nowhere');
+      const none = await run(...command, '--model', 'nowhere');
       expect(none.code).toBe(1);
       expect(none.err).toMatch(/There is no model in nowhere/);
     }
@@ -94,13 +92,13 @@ describe('a model by its name', () => {
 });
 
 describe('bad input: one sentence, exit code 1', () => {
-  const fails = (result: { code: number | null; err: string }, sentence: RegExp): void => {
+  const fails = (result: Ended, sentence: RegExp): void => {
     expect(result.code).toBe(1);
     expect(result.err).toMatch(sentence);
     expect(result.err.trim().split('\n')).toHaveLength(1);
   };
 
-  it('no daemon', () => fails(run('status'), /^hindsight: No Hindsight daemon is running\. Start one with `hindsight serve`\.$/m));
+  it('no daemon', async () => fails(await run('status'), /^hindsight: No Hindsight daemon is running\. Start one with `hindsight serve`\.$/m));
 
   it('an occupied socket', async () => {
     const stranger = createServer().listen(join(home, 'daemon.sock'));
@@ -111,21 +109,21 @@ describe('bad input: one sentence, exit code 1', () => {
     await new Promise((closed) => stranger.close(closed));
   });
 
-  it('a journal of a newer version, and garbage', () => {
+  it('a journal of a newer version, and garbage', async () => {
     const database = new Libsql(join(home, 'journal.db'));
     database.exec('pragma user_version = 99');
     database.close();
-    fails(run('serve'), /newer Hindsight \(schema 99, this one knows \d+\)\. Update Hindsight/);
-    fails(run('journal', 'stats'), /schema 99/);
+    fails(await run('serve'), /newer Hindsight \(schema 99, this one knows \d+\)\. Update Hindsight/);
+    fails(await run('journal', 'stats'), /schema 99/);
     writeFileSync(join(home, 'journal.db'), 'garbage '.repeat(400));
-    fails(run('serve'), /The journal .* cannot be opened: .*\. Move it away/);
+    fails(await run('serve'), /The journal .* cannot be opened: .*\. Move it away/);
   });
 
-  it('a setting that is none, an adapter that is none, nothing to forget', () => {
-    fails(run('serve', '--set', 'lrate=1'), /There is no setting lrate\. Settings are seed, rank/);
-    fails(run('adapters', 'show', '7'), /There is no adapter version 7/);
-    fails(run('adapters', 'show', 'seven'), /seven is not a version/);
-    fails(run('journal', 'forget'), /Exactly one thing can be forgotten at once/);
+  it('a setting that is none, an adapter that is none, nothing to forget', async () => {
+    fails(await run('serve', '--set', 'lrate=1'), /There is no setting lrate\. Settings are seed, rank/);
+    fails(await run('adapters', 'show', '7'), /There is no adapter version 7/);
+    fails(await run('adapters', 'show', 'seven'), /seven is not a version/);
+    fails(await run('journal', 'forget'), /Exactly one thing can be forgotten at once/);
   });
 });
 
@@ -133,24 +131,24 @@ describe('journal', () => {
   it('stats, verify, export and forget', async () => {
     const { ended } = await serve('--idle', '0.2');
     await ended;
-    expect(json(run('journal', 'stats', '--json', '-').out)).toMatchObject({ signals: 0, turns: 0, schema: SCHEMA_VERSION });
-    expect(json(run('journal', 'verify', '--json', '-').out)).toEqual({ sound: true, problems: [] });
-    expect(run('journal', 'export', join(home, 'turns.jsonl')).code).toBe(0);
+    expect(json((await run('journal', 'stats', '--json', '-')).out)).toMatchObject({ signals: 0, turns: 0, schema: SCHEMA_VERSION });
+    expect(json((await run('journal', 'verify', '--json', '-')).out)).toEqual({ sound: true, problems: [] });
+    expect((await run('journal', 'export', join(home, 'turns.jsonl'))).code).toBe(0);
     expect(readFileSync(join(home, 'turns.jsonl'), 'utf8')).toBe('');
-    expect(json(run('journal', 'forget', '--workspace', 'file:///p', '--json', '-').out)).toEqual({ signals: 0, turns: 0, samples: 0, remembered: 0, adapters: [], serving: [] });
+    expect(json((await run('journal', 'forget', '--workspace', 'file:///p', '--json', '-')).out)).toEqual({ signals: 0, turns: 0, samples: 0, remembered: 0, adapters: [], serving: [] });
   });
 
   it('is forgotten by the daemon that has it in memory, while one runs', async () => {
     await serve();
-    const { code, out } = run('journal', 'forget', '--session', 's');
+    const { code, out } = await run('journal', 'forget', '--session', 's');
     expect(code).toBe(0);
     expect(out).toContain('Forgot 0 turns and 0 signals');
   });
 });
 
 describe('doctor', () => {
-  it('load-tests the seven named packages, the engine and the journal', () => {
-    const { out, code } = run('doctor', '--json', '-');
+  it('load-tests the seven named packages, the engine and the journal', async () => {
+    const { out, code } = await run('doctor', '--json', '-');
     const { findings } = json(out) as { findings: { check: string; state: string; says: string }[] };
     expect(findings.filter(({ state }) => state === 'broken')).toEqual([]);
     expect(code).toBe(0);

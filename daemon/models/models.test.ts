@@ -1,9 +1,10 @@
 /** Models and the commands about them, through the built program. */
-import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runHindsight } from '../../protocol/program.fixture.ts';
+import type { Ended } from '../../protocol/program.fixture.ts';
 import { bundledModel } from './bundled.ts';
 import { inspectModel } from './inspect.ts';
 import { importModel, listModels, resolveModel } from './models.ts';
@@ -16,16 +17,14 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(home, { recursive: true }));
 
-function hindsight(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [path.join(ROOT, 'dist/hindsight.js'), ...args], { encoding: 'utf8', env: { ...process.env, HINDSIGHT_HOME: home }, timeout: 60_000 });
-}
+const hindsight = (...args: string[]): Promise<Ended> => runHindsight(home, ...args);
 
 /** One sentence with a remedy, nothing on stdout, exit code not 0. */
-function expectRefusal(result: ReturnType<typeof hindsight>, sentence: RegExp): void {
-  expect(result.stderr).toMatch(sentence);
-  expect(result.stderr.trim().split('\n')).toHaveLength(1);
-  expect(result.stdout).toBe('');
-  expect(result.status).toBe(1);
+function expectRefusal({ code, out, err }: Ended, sentence: RegExp): void {
+  expect(err).toMatch(sentence);
+  expect(err.trim().split('\n')).toHaveLength(1);
+  expect(out).toBe('');
+  expect(code).toBe(1);
 }
 
 describe('a model folder', () => {
@@ -60,20 +59,20 @@ describe('a model folder', () => {
 });
 
 describe('hindsight model, engine and bench', () => {
-  it('print one JSON object', () => {
-    const { status, stdout } = hindsight('model', 'info', '--json', '-');
-    expect(JSON.parse(stdout)).toMatchObject({ name: 'seed', chat: true, eos: [0] });
-    expect(status).toBe(0);
+  it('print one JSON object', async () => {
+    const { code, out } = await hindsight('model', 'info', '--json', '-');
+    expect(JSON.parse(out)).toMatchObject({ name: 'seed', chat: true, eos: [0] });
+    expect(code).toBe(0);
   });
 
-  it('import a model with its weights in int8 beside it', () => {
-    const { status, stdout } = hindsight('model', 'import', bundledModel(), '--name', 'small', '--quantize', 'int8');
-    expect(status).toBe(0);
-    expect(stdout).toMatch(/^small is in /);
+  it('import a model with its weights in int8 beside it', async () => {
+    const { code, out } = await hindsight('model', 'import', bundledModel(), '--name', 'small', '--quantize', 'int8');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^small is in /);
     expect(readdirSync(path.join(home, 'models', 'small'))).toContain('model.int8.safetensors');
   });
 
-  it('refuse bad models, each in one sentence', () => {
+  it('refuse bad models, each in one sentence', async () => {
     const dir = path.join(home, 'bad');
     const spoil = (file: string, content: string | null): void => {
       rmSync(dir, { recursive: true, force: true });
@@ -81,32 +80,32 @@ describe('hindsight model, engine and bench', () => {
       if (content === null) rmSync(path.join(dir, file));
       else writeFileSync(path.join(dir, file), content);
     };
-    expectRefusal(hindsight('model', 'info', path.join(home, 'nowhere')), /There is no model/);
+    expectRefusal(await hindsight('model', 'info', path.join(home, 'nowhere')), /There is no model/);
     spoil('tokenizer.json', null);
-    expectRefusal(hindsight('model', 'info', dir), /no usable tokenizer/);
+    expectRefusal(await hindsight('model', 'info', dir), /no usable tokenizer/);
     spoil('model.safetensors', 'no tensors at all');
-    expectRefusal(hindsight('model', 'info', dir), /cannot be read/);
+    expectRefusal(await hindsight('model', 'info', dir), /cannot be read/);
     spoil('config.json', '{"model_type": "mamba", "vocab_size": 1, "num_hidden_layers": 1, "max_position_embeddings": 1}');
-    expectRefusal(hindsight('model', 'info', dir), /not supported/);
+    expectRefusal(await hindsight('model', 'info', dir), /not supported/);
   });
 
-  it('refuse what cannot be done', () => {
-    expectRefusal(hindsight('engine', '--listen', 'nowhere'), /host/i);
-    expectRefusal(hindsight('engine', '--device', 'cuda'), /not supported/);
-    expectRefusal(hindsight('bench', 'parity'), /needs fixtures/);
-    expectRefusal(hindsight('bench', 'parity', '--fixtures', path.join(home, 'nowhere')), /no folder/);
+  it('refuse what cannot be done', async () => {
+    expectRefusal(await hindsight('engine', '--listen', 'nowhere'), /host/i);
+    expectRefusal(await hindsight('engine', '--device', 'cuda'), /not supported/);
+    expectRefusal(await hindsight('bench', 'parity'), /needs fixtures/);
+    expectRefusal(await hindsight('bench', 'parity', '--fixtures', path.join(home, 'nowhere')), /no folder/);
   });
 
-  it('bench parity holds on a fixture, and fails on one that expects something else', () => {
+  it('bench parity holds on a fixture, and fails on one that expects something else', async () => {
     const fixture = path.join(ROOT, 'testdata/parity/qwen3');
-    const good = hindsight('bench', 'parity', '--fixtures', fixture, '--json', '-', '--dump', path.join(home, 'dump.safetensors'));
-    expect(JSON.parse(good.stdout)).toMatchObject({ bench: 'parity', pass: true });
-    expect(good.status).toBe(0);
+    const good = await hindsight('bench', 'parity', '--fixtures', fixture, '--json', '-', '--dump', path.join(home, 'dump.safetensors'));
+    expect(JSON.parse(good.out)).toMatchObject({ bench: 'parity', pass: true });
+    expect(good.code).toBe(0);
     expect(existsSync(path.join(home, 'dump.safetensors'))).toBe(true);
     const other = path.join(home, 'other');
     cpSync(fixture, other, { recursive: true });
     cpSync(path.join(ROOT, 'testdata/parity/llama3-rope/expected.safetensors'), path.join(other, 'expected.safetensors'));
-    const bad = hindsight('bench', 'parity', '--fixtures', other, '--json', '-');
-    expect(bad.status).toBe(1);
+    const bad = await hindsight('bench', 'parity', '--fixtures', other, '--json', '-');
+    expect(bad.code).toBe(1);
   });
 });

@@ -1,8 +1,8 @@
 // What would be shipped, from the same program that ships it.
-import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { runNode } from '../../protocol/program.fixture.ts';
 
 interface Staged {
   readonly files: string[];
@@ -18,8 +18,8 @@ const onLinux = process.platform === 'linux';
 const WALKTHROUGH = ['consent', 'ghost-text', 'review', 'learning'].map((name) => `docs/images/${name}.png`);
 
 let staged: Staged;
-beforeAll(() => {
-  staged = JSON.parse(execFileSync(process.execPath, [program, '--check'], { encoding: 'utf8' })) as Staged;
+beforeAll(async () => {
+  staged = JSON.parse((await runNode(program, ['--check'], { timeoutMs: 110_000 })).out) as Staged;
 }, 120_000);
 
 describe('the package', () => {
@@ -50,11 +50,11 @@ describe('the package', () => {
     }
   });
 
-  it('says what is missing for a platform that it was not built on', () => {
+  it('says what is missing for a platform that it was not built on', async () => {
     const other = onLinux ? 'darwin-arm64' : 'linux-x64';
-    const { status, stderr } = spawnSync(process.execPath, [program, '--target', other, '--check'], { encoding: 'utf8' });
-    expect(status).toBe(1);
-    expect(stderr).toMatch(new RegExp(`^package: ${other} cannot be packaged here, dist/hindsight_cpu.node compiled on ${other}.*on that platform\\.\n$`));
+    const { code, err } = await runNode(program, ['--target', other, '--check']);
+    expect(code).toBe(1);
+    expect(err).toMatch(new RegExp(`^package: ${other} cannot be packaged here, dist/hindsight_cpu.node compiled on ${other}.*on that platform\\.\n$`));
   });
 
   it('is described for the marketplace', () => {

@@ -1,6 +1,7 @@
 /** Training within a memory bound: layers are computed twice, and nothing else changes. */
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadNative } from '../index.ts';
 import type { Dtype, LossSettings, NativeModel, Tensor } from '../index.ts';
@@ -70,14 +71,14 @@ test('short sequences that would share a pass are trained apart where together t
   }
 });
 
-test('a process of its own stays within the bound', () => {
-  const train = (...flags: string[]): { peakRssBytes: number; pass: boolean } => {
+test('a process of its own stays within the bound', async () => {
+  const train = async (...flags: string[]): Promise<{ peakRssBytes: number; pass: boolean }> => {
     const args = [path.join(import.meta.dirname, '../../dist/hindsight.js'), 'bench', 'train', '--model', dir, '--dtype', 'bf16', '--seq', '1500', '--batch', '1', '--runs', '2', '--rank', '4', '--threads', '2', '--json', '-', ...flags];
-    return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
+    return JSON.parse((await promisify(execFile)(process.execPath, args)).stdout) as { peakRssBytes: number; pass: boolean };
   };
-  const free = train();
+  const free = await train();
   const bound = Math.round((free.peakRssBytes - 50 * MB) / MB);
-  const bounded = train('--memory', `${bound}MB`);
+  const bounded = await train('--memory', `${bound}MB`);
   expect(bounded.pass).toBe(true);
   expect(bounded.peakRssBytes).toBeLessThan(bound * MB);
 });
