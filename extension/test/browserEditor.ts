@@ -1,4 +1,4 @@
-// A real VS Code without a desktop: code-server's extension host, its workbench in headless Chromium.
+// A real VS Code without a desktop: the extension host of its server, its workbench in headless Chromium.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFileSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -15,25 +15,27 @@ const BROWSER_FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
+const LICENCE = ['--accept-server-license-terms'];
 /** A busy machine takes minutes to start an editor. */
 const START_MS = 240_000;
 const VIEWPORT = { width: 1400, height: 860 };
 
 /** The port stays the same over all launches: the workbench keeps its state in the browser by origin. */
 export class BrowserEditor implements EditorUnderTest {
-  readonly description = 'VS Code in headless Chromium (code-server)';
+  readonly description: string;
   #server: ChildProcess | undefined;
   #context: BrowserContext | undefined;
   #page: Page | undefined;
   #driver: Driver | undefined;
   #port: number | undefined;
 
-  constructor(private readonly prepared: PreparedEditor) {}
+  constructor(private readonly prepared: PreparedEditor) {
+    this.description = `VS Code ${prepared.version} in headless Chromium (code-server)`;
+  }
 
   async install(place: JourneyPlace, vsix: string): Promise<void> {
     const args = [this.prepared.serverEntry, '--install-extension', vsix, '--user-data-dir', path.join(place.userData, 'data'), '--extensions-dir', path.join(place.userData, 'extensions')];
-    const env = { ...withoutOuterEditor(process.env), CODE_SERVER_CONFIG: path.join(place.userData, 'config.yaml'), EXTENSIONS_GALLERY: '{}' };
-    await runToEnd(this.prepared.node, args, { env, timeoutMs: 120_000 });
+    await runToEnd(this.prepared.node, [...args, ...LICENCE], { env: { ...withoutOuterEditor(process.env), EXTENSIONS_GALLERY: '{}' }, timeoutMs: 120_000 });
   }
 
   async launch(order: LaunchOrder): Promise<void> {
@@ -66,23 +68,23 @@ export class BrowserEditor implements EditorUnderTest {
     const logFile = path.join(place.logs, 'server.log');
     const log = openSync(logFile, 'a');
     const args = [
-      this.prepared.serverEntry, '--bind-addr', `127.0.0.1:${port}`, '--auth', 'none', '--disable-telemetry', '--disable-update-check',
-      ...trust.flags, '--disable-getting-started-override', '--vscode-option', 'enable-smoke-test-driver',
-      '--user-data-dir', data, '--extensions-dir', extensions,
+      this.prepared.serverEntry, '--host', '127.0.0.1', '--port', String(port), '--without-connection-token', ...LICENCE, '--disable-telemetry',
+      // Without it the page ignores which extension is developed, and its tests.
+      '--enable-smoke-test-driver',
+      ...trust.flags, '--disable-getting-started-override', '--server-data-dir', place.userData, '--user-data-dir', data, '--extensions-dir', extensions,
     ];
     const env = {
       ...withoutOuterEditor(process.env),
       ...order.env,
       [TEST_ENV.driver]: driver.url,
-      CODE_SERVER_CONFIG: path.join(place.userData, 'config.yaml'),
       EXTENSIONS_GALLERY: '{}',
     };
     this.#server = spawn(this.prepared.node, args, { env, stdio: ['ignore', log, log], detached: true });
     const server = this.#server;
     const deadline = Date.now() + START_MS;
     while (!(await isHealthy(port))) {
-      if (server.exitCode !== null) throw new Error(`code-server ended with ${server.exitCode} at its start\n${readFileSync(logFile, 'utf8').slice(-2000)}`);
-      if (Date.now() > deadline) throw new Error(`code-server did not answer within ${START_MS / 1000} s; see ${logFile}`);
+      if (server.exitCode !== null) throw new Error(`the editor's server ended with ${server.exitCode} at its start\n${readFileSync(logFile, 'utf8').slice(-2000)}`);
+      if (Date.now() > deadline) throw new Error(`the editor's server did not answer within ${START_MS / 1000} s; see ${logFile}`);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
@@ -107,7 +109,7 @@ export class BrowserEditor implements EditorUnderTest {
     const broken = new Promise<never>((_resolve, reject) => {
       page.on('crash', () => reject(new Error('the workbench page crashed')));
       page.on('close', () => reject(new Error('the workbench page was closed')));
-      this.#server?.on('exit', (code) => reject(new Error(`code-server ended with ${code} under the suite`)));
+      this.#server?.on('exit', (code) => reject(new Error(`the editor's server ended with ${code} under the suite`)));
     });
     broken.catch(() => undefined);
     page.on('dialog', (dialog) => void dialog.accept().catch(() => undefined));
@@ -164,7 +166,7 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
 
 async function isHealthy(port: number): Promise<boolean> {
   try {
-    return (await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(2000) })).ok;
+    return (await fetch(`http://127.0.0.1:${port}/version`, { signal: AbortSignal.timeout(2000) })).ok;
   } catch {
     return false;
   }

@@ -24,8 +24,8 @@ export interface Journey {
 }
 
 export interface Launch {
-  /** A file of extension/test/suite without its `.test.ts`. */
-  readonly suite: string;
+  /** Files of extension/test/suite without their `.test.ts`, run one after another in the same window. */
+  readonly suites: readonly string[];
   readonly timeoutMs: number;
   /** Done outside the editor just before this launch. */
   readonly before?: (place: JourneyPlace) => Promise<void>;
@@ -85,6 +85,7 @@ export const QUIET_SETTINGS: Readonly<Record<string, unknown>> = {
   'workbench.reduceMotion': 'on',
   // The mouse stays where it clicked: its hint would cover what opens there.
   'workbench.hover.delay': 60_000,
+  'editor.cursorBlinking': 'solid',
   'editor.inlineSuggest.enabled': true,
   'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
   'editor.autoClosingBrackets': 'never',

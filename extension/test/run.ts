@@ -9,13 +9,14 @@ import { DesktopEditor } from './desktopEditor.ts';
 import { TEST_ENV, type SuiteResult } from './driver/commands.ts';
 import { isPassed, makePlace, type EditorUnderTest, type Journey, type JourneyPlace, type Launch } from './journey.ts';
 import { JOURNEYS } from './journeys.ts';
-import { prepareEditor } from './prepare.ts';
+import { EDITIONS, prepareEditor, type EditionName } from './prepare.ts';
 
 const USAGE = `usage: npm run test:editor -- [JOURNEY…] [--prepare] [--desktop] [--pictures]
   JOURNEY    only these (${JOURNEYS.map((each) => each.name).join(', ')}); all but the long ones when none is named, with HINDSIGHT_FULL=1 those too
   --prepare  prepare the editor and stop
   --pictures write the documentation's pictures to docs/images/ (otherwise they stay in the cache)
-  --desktop  download a desktop VS Code and run there; HINDSIGHT_VSCODE=PATH uses an installed one`;
+  --desktop  download a desktop VS Code and run there; HINDSIGHT_VSCODE=PATH uses an installed one
+  HINDSIGHT_EDITOR=oldest runs in the oldest supported version instead of the newest`;
 
 const FLAGS = ['--prepare', '--desktop', '--pictures'];
 
@@ -54,7 +55,13 @@ async function chooseEditor(cache: string, download: boolean): Promise<EditorUnd
     return new DesktopEditor(desktop);
   }
   if (download) return new DesktopEditor(undefined);
-  return new BrowserEditor(await prepareEditor(cache, say));
+  const edition = process.env['HINDSIGHT_EDITOR'] ?? 'newest';
+  if (!isEdition(edition)) throw new Error(`HINDSIGHT_EDITOR is ${edition}; it can be ${Object.keys(EDITIONS).join(' or ')}`);
+  return new BrowserEditor(await prepareEditor(cache, edition, say));
+}
+
+function isEdition(name: string): name is EditionName {
+  return Object.hasOwn(EDITIONS, name);
 }
 
 /** Tests passed and failed; a launch that ended without a result counts as one failure. */
@@ -80,11 +87,11 @@ async function runJourney(run: Run, journey: Journey): Promise<Tally> {
     await journey.arrange?.(place);
     if (journey.vsix !== undefined) await run.editor.install(place, path.join(run.root, journey.vsix));
     for (const [index, launch] of journey.launches.entries()) {
-      say(`${journey.name} ${index + 1}/${journey.launches.length}: ${launch.suite}`);
+      say(`${journey.name} ${index + 1}/${journey.launches.length}: ${launch.suites.join(', ')}`);
       await launch.before?.(place);
       const result = await runLaunch(run, journey, launch, index + 1, place);
       passed += result.passes;
-      if (!isPassed(result)) throw new SuiteFailure(launch.suite, result);
+      if (!isPassed(result)) throw new SuiteFailure(launch.suites.join(', '), result);
     }
   } catch (error) {
     process.stderr.write(`[editor] ${journey.name} FAILED: ${error instanceof Error ? error.message : String(error)}\n${lastErrors(place)}[editor] logs and data are kept in ${place.folder}\n`);
@@ -100,17 +107,18 @@ async function runJourney(run: Run, journey: Journey): Promise<Tally> {
 
 class SuiteFailure extends Error {
   constructor(
-    suite: string,
+    suites: string,
     readonly result: SuiteResult,
   ) {
-    super(`${suite}: ${result.failures} of ${result.failures + result.passes} tests failed`);
+    super(`${suites}: ${result.failures} of ${result.failures + result.passes} tests failed`);
   }
 }
 
 async function runLaunch({ root, cache, editor, pictures }: Run, journey: Journey, launch: Launch, number: number, place: JourneyPlace): Promise<SuiteResult> {
-  const suiteFolder = await bundleSuite(root, cache, launch.suite);
-  const result = path.join(place.logs, `${number}-${launch.suite}.json`);
-  const output = path.join(place.logs, `${number}-${launch.suite}.out`);
+  const name = launch.suites.join('+');
+  const suiteFolder = await bundleSuites(root, cache, launch.suites);
+  const result = path.join(place.logs, `${number}-${name}.json`);
+  const output = path.join(place.logs, `${number}-${name}.out`);
   const following = followFile(output);
   const env = {
     ...journey.env?.(place),
@@ -125,18 +133,22 @@ async function runLaunch({ root, cache, editor, pictures }: Run, journey: Journe
   } finally {
     following.stop();
   }
-  if (!existsSync(result)) throw new Error(`${launch.suite} wrote no result: its extension host ended before the suite did`);
+  if (!existsSync(result)) throw new Error(`${name} wrote no result: its extension host ended before the suite did`);
   return JSON.parse(await readFile(result, 'utf8')) as SuiteResult;
 }
 
-async function bundleSuite(root: string, cache: string, suite: string): Promise<string> {
-  const folder = path.join(cache, 'suite', suite);
+async function bundleSuites(root: string, cache: string, suites: readonly string[]): Promise<string> {
+  const folder = path.join(cache, 'suite', suites.join('+'));
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const source = path.join(root, 'extension/test/suite');
   await build({
     absWorkingDir: root,
-    entryPoints: { index: path.join(source, 'index.ts'), [`${suite}.test`]: path.join(source, `${suite}.test.ts`) },
+    entryPoints: {
+      index: path.join(source, 'index.ts'),
+      // They run in the order of their names.
+      ...Object.fromEntries(suites.map((suite, place) => [`${place}-${suite}.test`, path.join(source, `${suite}.test.ts`)])),
+    },
     outdir: folder,
     bundle: true,
     platform: 'node',

@@ -5,6 +5,8 @@ export type UserAction =
   /** Keys as Playwright names them: `Tab`, `Control+Z`, `Control+Shift+P`. */
   | { readonly do: 'press'; readonly keys: string }
   | { readonly do: 'type'; readonly text: string; readonly delayMs: number }
+  /** Types, and tells the milliseconds from the last key, as the page heard of it, to the frame in which an element is there. */
+  | { readonly do: 'typeUntil'; readonly text: string; readonly selector: string; readonly timeoutMs: number }
   | { readonly do: 'click'; readonly selector: string }
   | { readonly do: 'clickText'; readonly text: string }
   | { readonly do: 'waitForSelector'; readonly selector: string; readonly timeoutMs: number }

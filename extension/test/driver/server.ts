@@ -54,6 +54,13 @@ async function perform(page: Page, action: UserAction): Promise<string | undefin
     case 'type':
       await page.keyboard.type(action.text, { delay: action.delayMs });
       return undefined;
+    case 'typeUntil': {
+      await page.evaluate(watchFor(action.selector, action.timeoutMs));
+      await page.keyboard.type(action.text);
+      const took = await page.evaluate<number | null>('window.hindsightSeen');
+      if (took === null) throw new Error(`nothing matched ${action.selector} within ${action.timeoutMs} ms`);
+      return String(took);
+    }
     case 'click':
       await page.locator(action.selector).first().click({ timeout: ACTION_DEADLINE_MS });
       return undefined;
@@ -80,4 +87,24 @@ async function perform(page: Page, action: UserAction): Promise<string | undefin
       void page.reload().catch(() => undefined);
       return undefined;
   }
+}
+
+/** A program for the page, whose last value is not its promise, which would be waited for: it looks at each frame, so that the figure holds none of the way to this process. */
+function watchFor(selector: string, timeoutMs: number): string {
+  return `{
+    let pressed = performance.now();
+    const hear = (event) => { pressed = event.timeStamp; };
+    window.addEventListener('keydown', hear, true);
+    const until = pressed + ${timeoutMs};
+    window.hindsightSeen = new Promise((resolve) => {
+      const end = (took) => { window.removeEventListener('keydown', hear, true); resolve(took); };
+      const look = (now) => {
+        if ([...document.querySelectorAll(${JSON.stringify(selector)})].some((each) => each.getClientRects().length > 0)) end(performance.now() - pressed);
+        else if (now > until) end(null);
+        else requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    });
+    null;
+  }`;
 }

@@ -4,7 +4,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import * as vscode from 'vscode';
 import { startScriptedEndpoint, type ScriptedAnswer, type ScriptedEndpoint, type ScriptedMessage } from '../../../protocol/scriptedEndpoint.fixture.ts';
-import { cli, noPopupCame, openNotifications, untilServing, workspaceUri } from './product.ts';
+import { plantedSecrets } from '../../../protocol/planted.fixture.ts';
+import { cli, kept, learnFromWorkspace, noPopupCame, untilServing } from './product.ts';
 import { eventually, openFile, picture, user, workspaceFolder } from './user.ts';
 
 const CHAT = '.interactive-session';
@@ -40,9 +41,7 @@ suite('agent', () => {
   });
 
   test('an edit is streamed into the selection, and its hunks are there to keep or revert', async () => {
-    await openNotifications();
-    await user.clickText('Learn from this workspace');
-    await eventually('the daemon knows', async () => ((await cli.status(workspaceUri())).consent === 'granted' ? true : undefined));
+    await learnFromWorkspace();
     await vscode.workspace.getConfiguration('hindsight').update('chat.model', 'scripted', vscode.ConfigurationTarget.Global);
     await vscode.workspace.getConfiguration('hindsight').update('chat.endpoint', endpoint.url, vscode.ConfigurationTarget.Global);
     script = () => ({ text: `\`\`\`js\n${AFTER}\`\`\`` });
@@ -126,6 +125,27 @@ suite('agent', () => {
     await ask('@hindsight No, it failed.');
     const reply = await eventually('the answer and what was said next', async () => (await agentTurns()).find((each) => each.turn.modality === 'chat' && each.nextState?.outcome === 'answered'));
     assert.deepEqual(reply.nextState?.observations?.map((each) => each.correction ?? each.text), ['say that it failed', 'No, it failed.']);
+  });
+
+  test('secrets of ten kinds in a question, in the file that is read for it and in the answer are nowhere on disk', async () => {
+    const secrets = plantedSecrets(43).filter(({ secret }) => !secret.includes('\n')).slice(0, 10);
+    assert.equal(secrets.length, 10);
+    const texts = secrets.map(({ text }) => text).join('\n');
+    const file = vscode.Uri.joinPath(workspaceFolder().uri, 'planted.txt');
+    await vscode.workspace.fs.writeFile(file, Buffer.from(`${texts}\nfileOkapi\n`));
+    const asked = endpoint.requests.length;
+    script = (_, step) => (step === 0 ? { tool: 'read_file', arguments: { path: 'planted.txt' } } : { text: `They are ${texts} answerOkapi` });
+    await ask(`@hindsight which of these are in planted.txt? ${texts.replaceAll('\n', ' ')} questionOkapi`);
+    await chatShows('answerOkapi');
+    // All of it has arrived: what stood beside the secrets is there.
+    const bytes = await eventually('all is stored', () => {
+      const now = kept();
+      return ['questionOkapi', 'fileOkapi', 'answerOkapi'].every((mark) => now.includes(mark)) ? now : undefined;
+    });
+    const sent = JSON.stringify(endpoint.requests.slice(asked));
+    assert.ok(sent.includes('fileOkapi'));
+    for (const { kind, secret } of secrets) assert.deepEqual([bytes.includes(secret), sent.includes(secret)], [false, false], `${kind}: on disk, sent to the model`);
+    await vscode.workspace.fs.delete(file);
   });
 
   test('a page is opened, clicked and typed into; what changed in its tree is the next state, and it reaches no other host', async function () {

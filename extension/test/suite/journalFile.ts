@@ -24,6 +24,11 @@ export function signalsOf<K extends Signal['kind']>(kind: K): SignalOf<K>[] {
   return records('select record from signal where kind = ? order by at', kind) as SignalOf<K>[];
 }
 
+export function countSignals(kind: Signal['kind']): number {
+  const [counted] = records("select json_object('all', count(*)) as record from signal where kind = ?", kind) as { all: number }[];
+  return counted?.all ?? 0;
+}
+
 /** What became known of a turn beside its next state. */
 export function evidenceOf(turn: string): { kind: string; observation?: { kind: string; broken?: string[]; fixed?: string[]; added?: string[] } }[] {
   return records('select record from evidence where turn = ? order by id', turn) as ReturnType<typeof evidenceOf>;

@@ -1,21 +1,13 @@
 // What was learned, in view: the page and the trees, a version put back to work, two side by side; and what is stored:
 // seen, forgotten, and nothing of it once the owner says no.
 import assert from 'node:assert/strict';
-import v8 from 'node:v8';
-import vm from 'node:vm';
 import * as vscode from 'vscode';
-import { cli, IN_PAGE, kept, noPopupCame, remembered, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
+import { cli, heapAfterCollection, IN_PAGE, kept, noPopupCame, remembered, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
 import { eventually, openFile, picture, user } from './user.ts';
 
 const REFRESHES = 1000;
 const MARKUP = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
 const MARK = 'okapiNumbat77';
-
-function heapAfterCollection(): number {
-  v8.setFlagsFromString('--expose-gc');
-  (vm.runInNewContext('gc') as () => void)();
-  return process.memoryUsage().heapUsed;
-}
 
 const answered = (file: string): Promise<unknown> =>
   eventually(`${file} is answered`, async () => (await cli.turns()).some((each) => each.turn.uri.endsWith(file) && each.nextState !== null && each.verdicts.length > 0) || undefined, 60_000);

@@ -7,7 +7,7 @@ import * as vscode from 'vscode';
 import { SIGNAL_CLASSES } from '../../../protocol/consent.ts';
 import { evidenceOf, signalsOf } from './journalFile.ts';
 import { plantedSecrets } from '../../../protocol/planted.fixture.ts';
-import { cli, GHOST_TEXT, kept, noPopupCame, openNotifications, untilServing, workspaceUri } from './product.ts';
+import { cli, kept, learnFromWorkspace, noPopupCame, STARTS, typeUntilSpokenTo, workspaceUri } from './product.ts';
 import { eventually, openFile, picture, user, workspaceFolder } from './user.ts';
 
 /** A place that is marked by an extension. */
@@ -28,10 +28,7 @@ suite('own work', function () {
   suiteTeardown(() => vscode.window.terminals.forEach((each) => each.dispose()));
 
   test('without its class, a terminal leaves nothing', async () => {
-    await untilServing();
-    await openNotifications();
-    await user.clickText('Learn from this workspace');
-    await eventually('the daemon knows', async () => ((await cli.status(workspaceUri())).consent === 'granted' ? true : undefined));
+    await learnFromWorkspace();
     terminal = vscode.window.createTerminal({ name: 'mine', shellPath: '/bin/bash' });
     terminal.show();
     const shell = await eventually('shell integration', () => terminal.shellIntegration, PATIENCE_MS);
@@ -65,28 +62,6 @@ suite('own work', function () {
     assert.deepEqual(answers.map(({ before, after, answer }) => [before, after, answer]), [['total', 'totals', 'applied'], ['total', 'totals', 'dismissed']]);
     assert.ok(document.getText().includes('keep(total)'));
     await document.save();
-  });
-
-  test('ghost text comes in comments, and in those of one language no more when its user says so', async () => {
-    const settings = vscode.workspace.getConfiguration('hindsight', { languageId: 'typescript' });
-    await openFile('comments.ts', '');
-    await user.waitFor('.monaco-editor.focused');
-    await user.type('// Returns the name of the file and the number of');
-    await user.waitFor(GHOST_TEXT);
-    await user.press('Escape');
-    try {
-      await settings.update('completions.inComments', false, vscode.ConfigurationTarget.Global, true);
-      await user.type(' the');
-      await new Promise((resolve) => setTimeout(resolve, 1500));
-      assert.equal(await user.count(GHOST_TEXT), 0);
-      await user.press('Enter');
-      await user.type('export function add(left: number, right: number): number {\nreturn ');
-      await user.waitFor(GHOST_TEXT);
-      await user.press('Escape');
-    } finally {
-      await settings.update('completions.inComments', undefined, vscode.ConfigurationTarget.Global, true);
-    }
-    await vscode.window.activeTextEditor?.document.save();
   });
 
   test('a command of the user’s terminal: its exit code, its place, and its output as it was read', async () => {
@@ -180,7 +155,7 @@ suite('own work', function () {
     await user.waitFor('.monaco-editor.focused');
     await user.press('Control+Home');
     const before = document.getText();
-    await ghostTextFor(['const first = await ', 'import * as path from ', 'export class Store {\nprivate items: ']);
+    await typeUntilSpokenTo(STARTS);
     const typed = document.getText().length;
     await user.press('Tab');
     await eventually('it is in the document', () => document.getText().length > typed || undefined);
@@ -263,17 +238,4 @@ async function runIn(shell: vscode.TerminalShellIntegration, line: string): Prom
   });
   const execution = shell.executeCommand(line);
   await ended;
-}
-
-/** Types starts, each on a line of its own, until there is ghost text. */
-async function ghostTextFor(starts: readonly string[]): Promise<void> {
-  for (let round = 0; round < 4; round += 1) {
-    for (const start of starts) {
-      await user.type(start);
-      if (await user.waitFor(GHOST_TEXT, 8000).then(() => true, () => false)) return;
-      await user.press('Escape');
-      await user.press('Enter');
-    }
-  }
-  throw new Error('the model said nothing to any of the starts');
 }

@@ -1,6 +1,8 @@
 // What the journey's suites share: the product's home, its command line, its item in the status bar.
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import v8 from 'node:v8';
+import vm from 'node:vm';
 import * as vscode from 'vscode';
 import { TEST_ENV } from '../driver/commands.ts';
 import { HindsightCli } from '../hindsightCli.ts';
@@ -18,6 +20,11 @@ export const cli = new HindsightCli(root, home);
 /** Where a journey with a remote engine says how to reach it. */
 export const engineFile = path.join(home, '..', 'engine.json');
 export const workspaceUri = (): string => workspaceFolder().uri.toString();
+
+/** With the full counts, and the bars as they were promised. */
+export const FULL = process.env['HINDSIGHT_FULL'] === '1';
+/** A line of the run's output. */
+export const say = (line: string): void => appendFileSync(process.env[TEST_ENV.output] ?? '', `${line.replace(/^/gm, '    ')}\n`);
 
 /** What one launch leaves for the next to check. */
 export interface Remembered {
@@ -52,8 +59,23 @@ export async function activationMs(): Promise<number> {
   return Number(/(\d+)\s*ms/.exec(said)?.[1] ?? NaN);
 }
 
+/** Bytes that the extension host holds once its garbage is gone. */
+export function heapAfterCollection(): number {
+  v8.setFlagsFromString('--expose-gc');
+  (vm.runInNewContext('gc') as () => void)();
+  return process.memoryUsage().heapUsed;
+}
+
 export async function untilServing(): Promise<void> {
   await eventually('the daemon serves', async () => ((await cli.status(workspaceUri())).state === 'serving' ? true : undefined), 90_000);
+}
+
+/** The owner's yes, once the daemon serves. */
+export async function learnFromWorkspace(): Promise<void> {
+  await untilServing();
+  await openNotifications();
+  await user.clickText('Learn from this workspace');
+  await eventually('the daemon knows', async () => ((await cli.status(workspaceUri())).consent === 'granted' ? true : undefined));
 }
 
 export async function statusBarShows(text: RegExp, deadlineMs = 30_000): Promise<void> {
@@ -76,8 +98,8 @@ export async function learnNow(): Promise<void> {
   await user.press('Enter');
 }
 
-/** Lines that a TypeScript model has something to say to, one after another until it says it. */
-const STARTS = [
+/** Lines that a TypeScript model has something to say to, most of the time. */
+export const STARTS = [
   'export function add(left: number, right: number): number {\nreturn ',
   'import * as path from ',
   'for (let i = 0; i < items.length; ',
@@ -86,22 +108,28 @@ const STARTS = [
   'if (value === undefined) ',
 ];
 
-/** Opens a file and types until there is ghost text.
- *  @param first  with which start to begin, so that several files differ */
-export async function typeUntilGhostText(name: string, first = 0): Promise<vscode.TextDocument> {
-  const document = await openFile(name, '// A file of the journey.\n');
-  await user.waitFor('.monaco-editor.focused');
-  await user.press('Control+End');
-  for (let attempt = 0; attempt < STARTS.length; attempt += 1) {
-    await user.type(STARTS[(first + attempt) % STARTS.length] ?? '');
-    if (await isThere(GHOST_TEXT, 4000)) return document;
+/** Types starts, each on a line of its own, until there is ghost text. @returns the one it came to */
+export async function typeUntilSpokenTo(starts: readonly string[]): Promise<string> {
+  for (const start of starts) {
+    await user.type(start);
+    if (await isThere(GHOST_TEXT, 4000)) return start;
     await user.press('Escape');
     await user.press('Enter');
   }
   throw new Error('the model said nothing to any of the starts');
 }
 
-async function isThere(selector: string, deadlineMs: number): Promise<boolean> {
+/** Opens a file and types until there is ghost text.
+ *  @param first  with which start to begin, so that several files differ */
+export async function typeUntilGhostText(name: string, first = 0): Promise<vscode.TextDocument> {
+  const document = await openFile(name, '// A file of the journey.\n');
+  await user.waitFor('.monaco-editor.focused');
+  await user.press('Control+End');
+  await typeUntilSpokenTo(STARTS.map((_, index) => STARTS[(first + index) % STARTS.length] ?? ''));
+  return document;
+}
+
+export async function isThere(selector: string, deadlineMs: number): Promise<boolean> {
   try {
     await user.waitFor(selector, deadlineMs);
     return true;

@@ -1,7 +1,7 @@
 // A remote engine in a real window: attach by the palette, be served and taught there, lose it, get it back, detach.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { cli, engineFile, learnNow, openNotifications, statusBarShows, STATUS_BAR, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
+import { cli, engineFile, learnFromWorkspace, learnNow, statusBarShows, STATUS_BAR, typeUntilGhostText, workspaceUri } from './product.ts';
 import { eventually, picture, user } from './user.ts';
 
 const LESSONS = 4;
@@ -28,10 +28,7 @@ suite('remote engine', () => {
   let version: number | null = null;
 
   test('a pasted line is checked, looked at, and sends nothing before one confirmation', async () => {
-    await untilServing();
-    await openNotifications();
-    await user.clickText('Learn from this workspace');
-    await eventually('the daemon knows', async () => ((await cli.status(workspaceUri())).consent === 'granted' ? true : undefined));
+    await learnFromWorkspace();
     await palette('Attach Remote GPU');
     const input = '.quick-input-widget input[type="password"]';
     await user.waitFor(input);

@@ -18,6 +18,8 @@ export const user = {
   press: (keys: string) => ask({ do: 'press', keys }),
   /** 40 ms between keys is a fast typist. */
   type: (text: string, delayMs = 40) => ask({ do: 'type', text, delayMs }),
+  /** @returns milliseconds from the last key to the frame in which the element is there */
+  typeUntil: async (text: string, selector: string, timeoutMs: number) => Number(await ask({ do: 'typeUntil', text, selector, timeoutMs })),
   click: (selector: string) => ask({ do: 'click', selector }),
   clickText: (text: string) => ask({ do: 'clickText', text }),
   waitFor: (selector: string, timeoutMs = 15_000) => ask({ do: 'waitForSelector', selector, timeoutMs }),
