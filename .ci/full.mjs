@@ -13,12 +13,13 @@ const file = `.cache/full/${name}.json`;
 const result = !dirty && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { commit: name, suites: {} };
 
 const suites = git('ls-files', '*.test.ts').split('\n').filter((path) => !path.startsWith('extension/test/'));
-const commands = [...suites.map((path) => [path, ['npx', 'vitest', 'run', path]]), ['extension/test', ['npm', 'run', 'test:editor']]];
-for (const [index, [suite, [command, ...args]]] of commands.entries()) {
+const editors = ['newest', 'oldest'].map((editor) => [`extension/test (${editor} editor)`, ['npm', 'run', 'test:editor'], { HINDSIGHT_EDITOR: editor }]);
+const commands = [...suites.map((path) => [path, ['npx', 'vitest', 'run', path], {}]), ...editors];
+for (const [index, [suite, [command, ...args], settings]] of commands.entries()) {
   if (result.suites[suite]?.passed) continue;
   console.log(`[${index + 1}/${commands.length}] ${suite}`);
   const started = Date.now();
-  const run = spawnSync(command, args, { stdio: 'inherit', env: { ...process.env, HINDSIGHT_FULL: '1' } });
+  const run = spawnSync(command, args, { stdio: 'inherit', env: { ...process.env, ...settings, HINDSIGHT_FULL: '1' } });
   result.suites[suite] = { passed: run.status === 0, seconds: Math.round((Date.now() - started) / 1000) };
   writeFileSync(file, JSON.stringify(result, null, 1));
 }

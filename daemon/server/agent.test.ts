@@ -130,15 +130,15 @@ describe('a task with tools', () => {
     expect(daemon.journal.samples({ workspace }), 'what an endpoint wrote has no token ids, and never trains').toEqual([]);
   });
 
-  it('carries no secret to the disk or to a model: not from a prompt, a file, a terminal, nor a correction', async () => {
+  it('carries no secret to the disk or to a model: not from a prompt, a file, a terminal, an answer, nor a correction', async () => {
     await consent('work', 'chat');
     const secrets = plantedSecrets(5);
-    const [spoken, printed, read, said] = [secrets.slice(0, 6), secrets.slice(6, 12), secrets.slice(12), secrets.slice(0, 3)];
+    const [spoken, printed, read, said, answered] = [secrets.slice(0, 6), secrets.slice(6, 12), secrets.slice(12), secrets.slice(0, 3), secrets.slice(3, 9)];
     const block = (some: typeof secrets): string => some.map((one) => `${one.text}\n`).join('');
     writeFileSync(join(folder, 'settings.txt'), block(read));
     writeFileSync(join(folder, 'print.txt'), block(printed));
     const end = await chat((_, step) => [{ tool: 'read_file', arguments: { path: 'settings.txt' } }, { tool: 'run_command', arguments: { command: 'cat print.txt' } }, { text: 'Done.' }][step] ?? { text: 'lost' }, block(spoken));
-    await chat(() => ({ text: 'Yes.' }), `No: ${block(said)}`, { previous: end.turn });
+    await chat(() => ({ text: `Yes.\n${block(answered)}` }), `No: ${block(said)}`, { previous: end.turn });
     await call(link, signalPublish, { session: 's', first: 0, signals: [{ kind: 'chat.rated', at: 2, turn: end.turn ?? '', rating: 'wrong', correction: block(said) }] });
     expect(turns().length, 'the script runs twice').toBe(6);
     const files = readdirSync(home, { recursive: true, encoding: 'utf8' }).map((name) => join(home, name)).filter((path) => statSync(path).isFile()).map((path) => readFileSync(path, 'latin1')).join('');

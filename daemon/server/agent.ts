@@ -273,7 +273,8 @@ export class AgentService {
 
   async #began(window: Window, made: { id: string; modality: Modality; action: AgentAction; trace: Trace; shownText: string }, at: Partial<Turn> = {}): Promise<void> {
     const now = this.parts.clock.now();
-    const { id, modality, trace, shownText } = made;
+    const { id, modality } = made;
+    const { trace, shownText } = await withoutSecrets(made);
     // What has no tokens never trains: nobody needs to know what it read.
     const { messages, ...said } = made.action;
     const { action, place } = await scrubAll({ action: trace.promptIds.length === 0 || messages === undefined ? said : { ...said, messages }, place: at });
@@ -331,6 +332,13 @@ export class AgentService {
     const words = await scrub(prompt);
     this.parts.intake.act(window.session, (actions) => actions.said(previous, words, retry, this.parts.clock.now()));
   }
+}
+
+/** What a model says may be a secret too: one that it made up, or was told elsewhere. Tokens would spell it, so none are kept. */
+async function withoutSecrets({ trace, shownText }: { trace: Trace; shownText: string }): Promise<{ trace: Trace; shownText: string }> {
+  const [rawText, shown] = await Promise.all([scrub(trace.rawText), scrub(shownText)]);
+  if (rawText === trace.rawText && shown === shownText) return { trace, shownText };
+  return { trace: { ...trace, rawText, promptIds: [], responseIds: [], logprobs: [], offsets: [0] }, shownText: shown };
 }
 
 /** The latest corrections that were given with a rating, the newest first, each once: what a message

@@ -38,8 +38,7 @@ export const JOURNEYS: readonly Journey[] = [
     env: ownDaemon,
     launches: [
       { suites: ['journey'], timeoutMs: 600_000 },
-      { suites: ['restart'], timeoutMs: 240_000, before: killDaemon },
-      { suites: ['learning'], timeoutMs: 900_000 },
+      { suites: ['restart', 'learning'], timeoutMs: 900_000, before: killDaemon },
     ],
     cleanUp: endDaemon,
   },
@@ -95,7 +94,7 @@ export const JOURNEYS: readonly Journey[] = [
     settings: KNOWN_OUTCOMES,
     arrange: buildExtension,
     env: ownDaemon,
-    launches: [{ suites: ['accuracy', 'heap', 'ghostText'], timeoutMs: 3_000_000 }],
+    launches: [{ suites: ['accuracy', 'latency', 'heap', 'ghostText'], timeoutMs: 3_000_000 }],
     cleanUp: endDaemon,
   },
   {

@@ -5,6 +5,7 @@ import type { Page } from 'playwright-core';
 import type { UserAction, UserActionAnswer } from './commands.ts';
 
 const ACTION_DEADLINE_MS = 20_000;
+const LOOK_MS = 50;
 
 export interface Driver {
   readonly url: string;
@@ -68,7 +69,7 @@ async function perform(page: Page, action: UserAction): Promise<string | undefin
       await page.getByText(action.text, { exact: false }).first().click({ timeout: ACTION_DEADLINE_MS });
       return undefined;
     case 'waitForSelector':
-      await page.locator(action.selector).first().waitFor({ timeout: action.timeoutMs });
+      await untilVisible(page, action.selector, action.timeoutMs);
       return undefined;
     case 'read': {
       const element = page.locator(action.selector).first();
@@ -89,21 +90,37 @@ async function perform(page: Page, action: UserAction): Promise<string | undefin
   }
 }
 
-/** A program for the page, whose last value is not its promise, which would be waited for: it looks at each frame, so that the figure holds none of the way to this process. */
+/** Looks a few times a second: Playwright's own wait looks at every frame, which makes the page paint all the time. */
+async function untilVisible(page: Page, selector: string, timeoutMs: number): Promise<void> {
+  const element = page.locator(selector).first();
+  for (const end = Date.now() + timeoutMs; !(await element.isVisible()); await new Promise((resolve) => setTimeout(resolve, LOOK_MS))) {
+    if (Date.now() > end) throw new Error(`${selector} was not visible within ${timeoutMs} ms`);
+  }
+}
+
+/**
+ * A program for the page: milliseconds from the last key to the frame after the change that brought the element, so that
+ * the figure holds none of the way to this process. Its last value is not its promise, which would be waited for.
+ */
 function watchFor(selector: string, timeoutMs: number): string {
   return `{
     let pressed = performance.now();
     const hear = (event) => { pressed = event.timeStamp; };
     window.addEventListener('keydown', hear, true);
-    const until = pressed + ${timeoutMs};
     window.hindsightSeen = new Promise((resolve) => {
-      const end = (took) => { window.removeEventListener('keydown', hear, true); resolve(took); };
-      const look = (now) => {
-        if ([...document.querySelectorAll(${JSON.stringify(selector)})].some((each) => each.getClientRects().length > 0)) end(performance.now() - pressed);
-        else if (now > until) end(null);
-        else requestAnimationFrame(look);
+      const end = (took) => {
+        window.removeEventListener('keydown', hear, true);
+        changes.disconnect();
+        clearTimeout(late);
+        resolve(took);
       };
-      requestAnimationFrame(look);
+      const late = setTimeout(() => end(null), ${timeoutMs});
+      const changes = new MutationObserver(() => {
+        if (![...document.querySelectorAll(${JSON.stringify(selector)})].some((each) => each.getClientRects().length > 0)) return;
+        changes.disconnect();
+        requestAnimationFrame(() => end(performance.now() - pressed));
+      });
+      changes.observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ['class', 'style'] });
     });
     null;
   }`;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
 import { turnsIn, type StoredTurn } from './journalFile.ts';
-import { GHOST_TEXT } from './product.ts';
+import { GHOST_TEXT, isThere } from './product.ts';
 import { eventually, openFile, user } from './user.ts';
 
 /** What can be known of a suggestion; `none`: it was not answered. */
@@ -21,12 +21,10 @@ export interface Known {
   readonly truth: Class;
   /** Characters of it that were taken. */
   readonly taken: number;
-  /** From the key to the frame in which it was on the screen, in milliseconds. */
-  readonly ghostMs: number;
 }
 
-/** Lines that the seed has something to say to. */
-const STARTS = [
+/** Lines that the seed nearly always has something to say to, in a file that begins with its name. */
+export const LIVELY_STARTS = [
   'import * as path from ', 'export function add(left: number, right: number): number {\n  return ', 'for (let i = 0; i < items.length; ', 'if (value === undefined) ', 'const result = await ',
   'export class Store {\n  private readonly items: ', 'const total = items.', 'throw new ', 'export interface Options {\n  ', 'function each(items: string[]) {\n  for (const item of ', 'console.', 'const names = Object.keys(',
 ];
@@ -38,7 +36,7 @@ export async function answerSuggestions(count: number, say: (line: string) => vo
   let silent = 0;
   for (let round = 0; known.length < count; round += 1) {
     assert.ok(silent <= count, `the model said nothing to ${silent} of ${round} starts`);
-    const shown = await suggest(`known${round}.ts`, STARTS[round % STARTS.length] ?? '');
+    const shown = await suggest(`known${round}.ts`, LIVELY_STARTS[round % LIVELY_STARTS.length] ?? '');
     if (shown === undefined) {
       silent += 1;
       continue;
@@ -47,7 +45,7 @@ export async function answerSuggestions(count: number, say: (line: string) => vo
     const outcome = await answer(act, shown);
     // Saved, it may be closed when many others were opened after it: a window with hundreds of tabs is slow.
     await shown.document.save();
-    known.push({ act, uri: shown.document.uri.toString(), turn: shown.turn, ghostMs: shown.ghostMs, ...outcome });
+    known.push({ act, uri: shown.document.uri.toString(), turn: shown.turn, ...outcome });
     if (known.length % 20 === 0) say(`${known.length} of ${count} suggestions are answered`);
   }
   return known;
@@ -57,7 +55,6 @@ interface Shown {
   readonly document: vscode.TextDocument;
   readonly offset: number;
   readonly turn: StoredTurn['turn'];
-  readonly ghostMs: number;
 }
 
 /** @returns the suggestion on the screen; undefined where there is none */
@@ -65,10 +62,10 @@ async function suggest(name: string, start: string): Promise<Shown | undefined> 
   const document = await openFile(name, `// ${name}\n${start.slice(0, -1)}`);
   await user.waitFor('.monaco-editor.focused');
   await user.press('Control+End');
-  const ghostMs = await user.typeUntil(start.slice(-1), GHOST_TEXT, PATIENCE_MS).catch(() => undefined);
-  if (ghostMs === undefined) return undefined;
+  await user.type(start.slice(-1), 0);
+  if (!(await isThere(GHOST_TEXT, PATIENCE_MS))) return undefined;
   const turn = await eventually('the suggestion is in the journal', () => turnsIn(document.uri.toString()).findLast((each) => each.turn.version === document.version)?.turn);
-  return { document, offset: turn.offset, turn, ghostMs };
+  return { document, offset: turn.offset, turn };
 }
 
 /** @returns what has become of the suggestion, by the text that stands there now */

@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import * as vscode from 'vscode';
+import { FULL, GHOST_TEXT, say } from './product.ts';
 import { eventually, goToEndOfLine, openFile, picture, user } from './user.ts';
 
 const GHOST = ' + right;';
+const ROUNDS = FULL ? 12 : 4;
+/** What every extension's ghost text takes here; where it is more, figures of latency say nothing. */
+const FLOOR_MS = 500;
 
 suite('harness', () => {
   const disposables: vscode.Disposable[] = [];
@@ -49,5 +53,21 @@ suite('harness', () => {
     assert.ok(statSync(file).size > 10_000);
     await user.press('Tab');
     await eventually('the ghost text is in the document', () => document.lineAt(1).text === `  return left${GHOST}` || undefined);
+  });
+
+  test(`the editor itself shows ghost text within ${FLOOR_MS} ms of the key, half of the times`, async () => {
+    disposables.push(vscode.languages.registerInlineCompletionItemProvider({ pattern: '**/floor*.js' }, { provideInlineCompletionItems: (_, position) => [new vscode.InlineCompletionItem(GHOST, new vscode.Range(position, position))] }));
+    const times: number[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const document = await openFile(`floor${round}.js`, 'return lef');
+      await user.waitFor('.monaco-editor.focused');
+      await user.press('End');
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      times.push(await user.typeUntil('t', GHOST_TEXT, 10_000));
+      await document.save();
+    }
+    const p50 = times.sort((a, b) => a - b)[ROUNDS / 2] ?? Infinity;
+    say(`from key to ghost text of a provider that answers at once: p50 ${p50.toFixed(0)} ms, of ${ROUNDS}`);
+    assert.ok(p50 < FLOOR_MS, `p50 ${p50} ms`);
   });
 });

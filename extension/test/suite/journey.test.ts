@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { USUAL_CLASSES } from '../../../protocol/consent.ts';
+import { plantedSecrets } from '../../../protocol/planted.fixture.ts';
 import { signalsOf } from './journalFile.ts';
 import { countPopups } from './popups.ts';
 import { activationMs, cli, everyFile, home, kept, learnNow, noPopupCame, openNotifications, remember, remembered, STATUS_ITEM, statusBarShows, typeUntilGhostText, untilServing, workspaceUri } from './product.ts';
@@ -125,9 +126,15 @@ suite('journey', () => {
 
   test('what the developer writes instead becomes lessons, a step, and a version that serves', async function () {
     this.timeout(400_000);
+    const secrets = plantedSecrets(47).filter(({ secret }) => !secret.includes('\n')).slice(0, 10);
     for (let file = 0; file < MOST_FILES && (await readyLessons()) < LESSONS; file += 1) {
-      await typeUntilGhostText(`lesson${file}.ts`, file);
+      const document = await typeUntilGhostText(`lesson${file}.ts`, file);
       await user.type(`zebra${file} = quagga(${file});\n`);
+      await eventually('it is typed', () => document.getText().endsWith(';\n') || undefined);
+      // In what a suggestion is answered with, so in what is learned.
+      const pasted = new vscode.WorkspaceEdit();
+      pasted.insert(document.uri, document.positionAt(document.getText().length), secrets.map(({ text }) => `// ${text}\n`).join(''));
+      assert.ok(await vscode.workspace.applyEdit(pasted));
       await eventually('the answer to the suggestion is in the journal', async () =>
         (await cli.turns()).some((each) => each.turn.uri.endsWith(`lesson${file}.ts`) && each.nextState !== null) || undefined,
       );
@@ -138,6 +145,10 @@ suite('journey', () => {
     await statusBarShows(/Hindsight v\d+/, 240_000);
     const { adapter, pipe } = await cli.status(workspaceUri());
     assert.ok(adapter !== null && pipe.steps >= 1 && pipe.samplesConsumed >= LESSONS);
+    assert.ok(everyFile(path.join(home, 'adapters')).some((name) => path.basename(name) === 'receipt.json'), 'a version has its receipt');
+    const bytes = kept();
+    assert.ok(bytes.includes('quagga(0)'));
+    for (const { kind, secret } of secrets) assert.ok(!bytes.includes(secret), `${kind} is on disk`);
     await user.click(STATUS_ITEM);
     await user.waitFor('.quick-input-widget .quick-input-list .monaco-list-row');
     await user.screenshot(picture('status-bar.png'));
