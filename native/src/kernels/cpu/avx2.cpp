@@ -7,7 +7,7 @@ constexpr int kRowBlock = 6;
 #include "kernels/cpu/simd.inl"
 #define NARROW_PLAIN_BF16
 #define NARROW_PLAIN_INT8
-#include "kernels/cpu/narrow.inl"
+#include "kernels/cpu/dot256.inl"
 
 namespace hindsight {
 const Ops* avx2Ops() {

@@ -174,22 +174,20 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
   g.residual = residual;
   g.y = y;
   g.ldy = w.n;
-  const size_t scratch = narrowScratch();
+  const size_t scratch = narrowDxScratch();
   reserve(scratch);
   const int columns = static_cast<int>(narrowPanels(w.n)), m = x.rows;
   const double work = static_cast<double>(m) * w.n * w.k;
-  if (threads() == 1 || work < (m <= kSmallRows ? kParallelDecode : kParallelWork)) {
-    for (int p = 0; p < columns; ++p)
-      for (int r = 0; r < m; r += kNarrowSpan) ops_.narrow->linear(g, r, r + kNarrowSpan < m ? r + kNarrowSpan : m, p, scratch_[0].atLeast(scratch));
-    return;
-  }
-  const int pieces = rowPieces(m), grain = columns * pieces / (32 * threads()) > 1 ? columns * pieces / (32 * threads()) : 1;
-  const int chunks = (columns + grain - 1) / grain;
-  pool_.run(chunks * pieces, [&](int i, int worker) {
+  const bool alone = threads() == 1 || work < (m <= kSmallRows ? kParallelDecode : kParallelWork);
+  const int pieces = alone ? blockCount(m, kNarrowSpan) : rowPieces(m);
+  // Few enough chunks that widened rows serve several panels, and enough that all threads end together.
+  const int grain = std::max(columns * pieces / (32 * threads()), std::clamp(columns * pieces / (4 * threads()), 1, kDxPanels)), chunks = (columns + grain - 1) / grain;
+  const auto body = [&](int i, int worker) {
     const int part = i / chunks, first = i % chunks * grain;
-    for (int p = first; p < first + grain && p < columns; ++p)
-      ops_.narrow->linear(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), p, scratch_[worker].atLeast(scratch));
-  });
+    ops_.narrow->linear(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), first, std::min(first + grain, columns), scratch_[worker].atLeast(scratch));
+  };
+  if (alone) for (int i = 0; i < chunks * pieces; ++i) body(i, 0);
+  else pool_.run(chunks * pieces, body);
 }
 
 void Math::linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,

@@ -98,8 +98,8 @@ struct NarrowOps {
   float (*toBytes)(const float* x, int k, uint8_t* out);
   /// One row to 16 bits as high and low bytes around 128; @returns the scale of the low ones.
   float (*toWords)(const float* x, int k, uint8_t* high, uint8_t* low);
-  /// Rows [r0,r1) x the panel p; at most kNarrowSpan rows. scratch: narrowScratch() floats.
-  void (*linear)(const NarrowArgs&, int r0, int r1, int p, float* scratch);
+  /// Rows [r0,r1) x the panels [p0,p1); at most kNarrowSpan rows. scratch: narrowDxScratch() floats.
+  void (*linear)(const NarrowArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// All of a few rows x the panel p (few.h). scratch: narrowScratch() floats.
   void (*few)(const FewArgs&, int p, float* scratch);
   /// Rows [r0,r1) x the inputs of panels [p0,p1), at most kDxPanels. scratch: narrowDxScratch() floats.
@@ -114,13 +114,13 @@ struct NarrowOps {
   double (*spin)(Dtype dtype, long steps);
 };
 
-inline size_t narrowScratch() {
+constexpr size_t narrowScratch() {
   return static_cast<size_t>(kNarrowSpan) * kNarrowPanel + 3 * kNarrowK * kNarrowPanel / 2 + 256;
 }
 
 /// Panels of inputs that share one pass over the rows of dY, which come from far away where N is large.
 constexpr int kDxPanels = 3;
-inline size_t narrowDxScratch() { return narrowScratch() + (kDxPanels - 1) * static_cast<size_t>(kNarrowSpan) * kNarrowPanel; }
+constexpr size_t narrowDxScratch() { return narrowScratch() + (kDxPanels - 1) * static_cast<size_t>(kNarrowSpan) * kNarrowPanel; }
 
 /// Keys that share one pass over the softmax, and the tile of the backward pass.
 constexpr int kAttentionBlock = 128;

@@ -2,7 +2,8 @@
 // a translation unit that takes from here (NARROW_PLAIN_BF16, NARROW_PLAIN_INT8, unless
 // NARROW_TRANSPOSE) or itself defines
 //   bf16Tile(rows, t), int8Tile(rows, t)   C[rows][64] (+)= A B over `groups` lanes of 2 (4) inputs
-//   transposePairs                         and spin(), which measures the processor's peak
+//   transposePairs                         and spinDots(), which measures the processor's peak
+// or, as NARROW_OWN_PRODUCTS, the tiles, narrowLinear, narrowDx and spinDots().
 #include "kernels/cpu/few.h"
 
 namespace {
@@ -77,8 +78,10 @@ struct ByteTile {
 
 void bf16Tile(int rows, const BfTile& t);
 void int8Tile(int rows, const ByteTile& t);
+#ifndef NARROW_OWN_PRODUCTS
 void transposePairs(const uint16_t* panel, int count, int width, uint16_t* out);
-#ifdef NARROW_TRANSPOSE
+#endif
+#if defined(NARROW_TRANSPOSE) || defined(NARROW_OWN_PRODUCTS)
 #define SPIN_DOTS
 double spinDots(hindsight::Dtype dtype, long steps);
 #endif
@@ -231,7 +234,7 @@ void widenBytes(const int8_t* b, int groups, uint16_t* out) {
     }
 }
 
-#ifndef NARROW_TRANSPOSE
+#if !defined(NARROW_TRANSPOSE) && !defined(NARROW_OWN_PRODUCTS)
 /// Block of a packed bf16 weight for dX: out[n/2][64][2] = W[n, k0 + 0..64) for n in [0, count) of
 /// one panel; `panel` starts at input k0, `width` inputs are there.
 void transposePairs(const uint16_t* panel, int count, int width, uint16_t* out) {
@@ -253,13 +256,17 @@ inline void finishPart(const Finish& f, const float* c, int rows, int cols) {
   }
 }
 
+#ifdef NARROW_OWN_PRODUCTS
+void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* scratch);
+void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch);
+#else
 /// Share i of `blocks` of the `lines` cache lines at p.
 inline Ahead share(const void* p, int lines, int blocks, int i) {
   const int each = (lines + blocks - 1) / blocks;
   return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each};
 }
 
-void narrowLinear(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
+void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
   const int n0 = p * kNarrowPanel, k = padded4(g.k), count = r1 - r0, blocks = blockCount(count, kNarrowRows);
   const int cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
   const bool bytes = g.xBytes != nullptr, widen = g.wScale && !bytes, whole = cols == kNarrowPanel;
@@ -309,7 +316,9 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
   }
 }
 
-#include "kernels/cpu/few.inl"
+void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
+  for (int p = p0; p < p1; ++p) linearPanel(g, r0, r1, p, scratch);
+}
 
 // ---- dX = dY W -------------------------------------------------------------------------------
 
@@ -360,6 +369,10 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
       }
   }
 }
+
+#endif
+
+#include "kernels/cpu/few.inl"
 
 // ---- out += P^T Q ----------------------------------------------------------------------------
 

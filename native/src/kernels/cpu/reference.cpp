@@ -275,10 +275,10 @@ double narrowWeight(const void* w, bool bytes, int n, int k, int i) {
   return bytes ? static_cast<const int8_t*>(w)[at] : fromBf16(static_cast<const uint16_t*>(w)[at]);
 }
 
-void narrowLinear(const NarrowArgs& g, int r0, int r1, int p, float*) {
+void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float*) {
   const int k4 = padded4(g.k);
   for (int r = r0; r < r1; ++r)
-    for (int n = p * kNarrowPanel; n < g.n && n < (p + 1) * kNarrowPanel; ++n) {
+    for (int n = p0 * kNarrowPanel; n < g.n && n < p1 * kNarrowPanel; ++n) {
       double sum = 0;
       for (int i = 0; i < g.k; ++i) {
         const double x = g.xBytes ? (g.xBytes[static_cast<size_t>(r) * k4 + i] - 128) * static_cast<double>(g.xScale[r]) : fromBf16(g.x[static_cast<size_t>(r) * k4 + i]);
