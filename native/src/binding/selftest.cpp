@@ -47,7 +47,7 @@ class Bench {
   /// X [M,K] in row blocks, as Math does it.
   Floats packRows(const Ops& ops, const float* x, int m, int k) {
     Floats out = allocateFloats(static_cast<size_t>(m) * k);
-    const int blocks = blockCount(m, ops.rowBlock);
+    const int blocks = ops.packRows ? blockCount(m, ops.rowBlock) : 0;
     for (int i = 0; i < blocks; ++i) {
       const int r0 = blockStart(m, blocks, i), rows = blockStart(m, blocks, i + 1) - r0;
       ops.packRows(x + static_cast<size_t>(r0) * k, k, rows, k, out.get() + static_cast<size_t>(r0) * k);
@@ -98,7 +98,7 @@ void Bench::linear() {
       g.ldy = n;
       const int panels = (n + ops.panel - 1) / ops.panel;
       if (small) ops.linearSmall(g, 0, panels);
-      else ops.linear(g, 0, blockCount(rows, ops.rowBlock), 0, panels);
+      else ops.linear(g, 0, blockCount(rows, ops.rowBlock), 0, panels, allocateFloats(linearScratch(ops.panel, r)).get());
     }
     compare(small ? "linearSmall" : "linear", dims({rows, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(rows) * n);
   }
@@ -139,6 +139,9 @@ void Bench::linearDx() {
     g.n = n;
     g.k = k;
     g.r = r;
+    g.dy = dy.get();
+    g.lddy = n;
+    g.dxa = dxa.get();
     g.dyPacked = dyp.get();
     g.w = pw.data.get();
     g.dxaPacked = dxap.get();
@@ -146,7 +149,7 @@ void Bench::linearDx() {
     g.dx = out[side].get();
     g.lddx = k;
     g.add = m % 2 == 0;
-    Floats scratch = allocateFloats(dxScratch(ops.panel, r));
+    Floats scratch = allocateFloats(linearScratch(ops.panel, r));
     ops.linearDx(g, 0, blockCount(m, ops.rowBlock), 0, (k + ops.panel - 1) / ops.panel, scratch.get());
   }
   compare("linearDx", dims({m, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);

@@ -5,14 +5,19 @@ constexpr int kRowBlock = 6;
 }  // namespace
 
 #include "kernels/cpu/simd.inl"
-#define NARROW_PLAIN_BF16
-#define NARROW_PLAIN_INT8
 #include "kernels/cpu/dot256.inl"
 
 namespace hindsight {
 const Ops* avx2Ops() {
   static constexpr NarrowOps narrow = narrowTable();
-  static constexpr Ops ops = table("avx2", &narrow);
+  static constexpr Ops ops = [] {
+    Ops own = table("avx2", &narrow);
+    own.rowSpan = 2 * kGroupRows / kRowBlock;
+    own.packRows = nullptr;
+    own.linear = floatLinear;
+    own.linearDx = floatDx;
+    return own;
+  }();
   return &ops;
 }
 }  // namespace hindsight

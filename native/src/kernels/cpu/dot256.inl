@@ -44,7 +44,8 @@ struct StripTile {
   const float* a;
   const float* b;
   int lanes;
-  float* c;  // [rows][64]
+  float* c;
+  long ldc;
   bool add;
   const float* bias;  // what the sums begin with where they do not go on, or null
   Leave leave;
@@ -82,7 +83,7 @@ void runStrip(const StripTile& t) {
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; ++v)
-      acc[r][v] = t.add ? (Sum)load(t.c + r * kNarrowPanel + v * kWidth) : t.bias ? (Sum)load(t.bias + v * kWidth) : Sum{};
+      acc[r][v] = t.add ? (Sum)load(t.c + r * t.ldc + v * kWidth) : t.bias ? (Sum)load(t.bias + v * kWidth) : Sum{};
   const float *a = t.a, *b = t.b;
   int i = 0;
   for (; i + 4 <= t.lanes; i += 4, a += 4, b += 4 * strip) {
@@ -101,7 +102,7 @@ void runStrip(const StripTile& t) {
       Vec sum = (Vec)acc[r][v];
       if (t.leave.offset) sum = __builtin_convertvector((VecI)acc[r][v] - offset, Vec) * (t.leave.xScale[r] * scale);
       else if (t.leave.scale) sum *= scale;
-      leave(t.leave.finish, t.c + r * kNarrowPanel, r, v * kWidth, sum);
+      leave(t.leave.finish, t.c + r * t.ldc, r, v * kWidth, sum);
     }
   }
 }
@@ -133,8 +134,8 @@ inline void widenRow(const uint8_t* x, int groups, float* out) {
   }
 }
 /// A strip of a panel [groups][64][2] of bf16.
-inline void widenStrip(const uint16_t* w, int groups, float* out) {
-  for (int g = 0; g < groups; ++g, w += 2 * kNarrowPanel, out += 2 * kWide)
+inline void widenStrip(const uint16_t* w, int groups, float* out, long ldw = 2 * kNarrowPanel) {
+  for (int g = 0; g < groups; ++g, w += ldw, out += 2 * kWide)
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
       const VecI lanes = loadInts(w + 2 * v * kWidth);
@@ -235,6 +236,148 @@ inline void turnPart(const Item* w, int width, float* out) {
   turnStrip(part, out);
 }
 
+// ---- tiles of attention, LoRA and decoding -------------------------------------------------------
+
+/// How far ahead in a stream of weights to ask, in groups of 256 bytes.
+constexpr int kFar = 8;
+inline void askFar(const void* b) {
+#pragma GCC unroll 4
+  for (int line = 0; line < 4; ++line) __builtin_prefetch(static_cast<const char*>(b) + kFar * 256 + 64 * line);
+}
+inline Finish moved(Finish f, int row, int col) {
+  if (f.to) f.to += row * f.ldto + col;
+  if (f.bias) f.bias += col;
+  if (f.residual) f.residual += row * f.ldto + col;
+  return f;
+}
+
+/// One or two rows: bound by the weights' way from memory, which are widened in registers.
+template <int Rows, int Vecs>
+void fewPairs(const BfTile& t, int s) {
+  Vec acc[Rows][Vecs];
+#pragma GCC unroll 2
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < Vecs; ++v) acc[r][v] = t.add ? load(t.c + r * t.ldc + s + v * kWidth) : Vec{};
+  for (int i = 0; i < t.parts; ++i) {
+    const Part& part = t.part[i];
+    const uint16_t* b = part.b + 2 * s;
+    for (int g = 0; g < part.groups; ++g, b += t.ldb) {
+      askFar(b);
+      Vec even[Rows], odd[Rows];
+#pragma GCC unroll 2
+      for (int r = 0; r < Rows; ++r) {
+        const VecI pair = (VecI)_mm256_set1_epi32(lane(part.a + r * part.lda + 2 * g));
+        even[r] = (Vec)(pair << 16);
+        odd[r] = (Vec)(pair & -65536);
+      }
+#pragma GCC unroll 8
+      for (int v = 0; v < Vecs; ++v) {
+        const VecI w = loadInts(b + 2 * v * kWidth);
+#pragma GCC unroll 2
+        for (int r = 0; r < Rows; ++r) {
+          acc[r][v] += even[r] * (Vec)(w << 16);
+          acc[r][v] += odd[r] * (Vec)(w & -65536);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 2
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < Vecs; ++v) leave(t.finish, t.c + r * t.ldc, r, s + v * kWidth, acc[r][v]);
+}
+
+/// Any number of rows; up to 32 columns at a time are computed.
+void bf16Tile(int rows, const BfTile& t) {
+  constexpr int most = Shape<Vec>::lanes, rowsAtOnce = 66;
+  const int cols = 16 * t.strips;
+  if (rows == 1 && t.strips == 4) return fewPairs<1, 8>(t, 0);
+  if (rows <= 2) {
+    for (int s = 0; s < cols; s += kWide) rows == 1 ? fewPairs<1, 4>(t, s) : fewPairs<2, 4>(t, s);
+    return;
+  }
+  float a[rowsAtOnce * Shape<Vec>::row], b[most * kWide];
+  struct Piece {
+    const Part* part;
+    int first, lanes;
+  };
+  bool add = t.add;
+  for (int part = 0, at = 0; part < t.parts;) {
+    Piece pieces[4];
+    int count = 0, lanes = 0;
+    while (part < t.parts && lanes < most) {
+      const int left = 2 * t.part[part].groups - at, here = left < most - lanes ? left : most - lanes;
+      pieces[count++] = {&t.part[part], at, here};
+      lanes += here;
+      at += here;
+      if (here == left) ++part, at = 0;
+    }
+    const bool last = part == t.parts;
+    for (int r0 = 0; r0 < rows; r0 += rowsAtOnce) {
+      const int height = rows - r0 < rowsAtOnce ? rows - r0 : rowsAtOnce;
+      for (int r = 0; r < height; ++r)
+        for (int i = 0, to = 0; i < count; to += pieces[i++].lanes) widenHalves(pieces[i].part->a + (r0 + r) * pieces[i].part->lda + pieces[i].first, pieces[i].lanes, a + r * Shape<Vec>::row + to);
+      for (int s = 0; s < cols; s += kWide) {
+        for (int i = 0, to = 0; i < count; to += pieces[i++].lanes) widenStrip(pieces[i].part->b + pieces[i].first / 2 * t.ldb + 2 * s, pieces[i].lanes / 2, b + to * kWide, t.ldb);
+        for (int r = 0; r < height; r += Shape<Vec>::rows) {
+          Leave leave;
+          if (last) leave.finish = moved(t.finish, r0 + r, s);
+          stripTile(Vec{}, height - r < Shape<Vec>::rows ? height - r : Shape<Vec>::rows, {a + r * Shape<Vec>::row, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, nullptr, leave});
+        }
+      }
+    }
+    add = true;
+  }
+}
+
+/// Up to six rows of bytes that decode together.
+template <int Rows>
+void fewBytes(const ByteTile& t) {
+  constexpr int vecs = Rows <= 2 ? 4 : 2, most = 512;  // groups of a stretch of widened rows
+  float x[Rows][2 * most + 16];
+  for (int g0 = 0; g0 < t.groups || g0 == 0; g0 += most) {
+    const int groups = t.groups - g0 < most ? t.groups - g0 : most;
+    const bool last = g0 + groups == t.groups;
+    for (int r = 0; r < Rows; ++r) widenRow(t.a + r * t.lda + 4 * g0, groups, x[r]);
+    for (int s = 0; s < kNarrowPanel; s += vecs * kWidth) {
+      VecI acc[Rows][vecs];
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; ++v) acc[r][v] = t.add || g0 ? loadInts(t.c + r * kNarrowPanel + s + v * kWidth) : VecI{};
+      const int8_t* b = t.b + static_cast<size_t>(g0) * 4 * kNarrowPanel + 4 * s;
+      for (int g = 0; g < groups; ++g, b += 4 * kNarrowPanel) {
+        if (s == 0) askFar(b);
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; ++v) {
+          const __m256i w = (__m256i)loadInts(b + 4 * v * kWidth), odd = _mm256_srai_epi16(w, 8), even = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
+#pragma GCC unroll 6
+          for (int r = 0; r < Rows; ++r) {
+            __m256i product = _mm256_madd_epi16(even, (__m256i)_mm256_broadcast_ss(x[r] + 2 * g));
+            product = _mm256_add_epi32(product, _mm256_madd_epi16(odd, (__m256i)_mm256_broadcast_ss(x[r] + 2 * g + 1)));
+            acc[r][v] += (VecI)product;
+          }
+        }
+      }
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; ++v) {
+          const int at = s + v * kWidth;
+          int32_t* c = t.c + r * kNarrowPanel;
+          if (last && t.offset) leave(t.finish, reinterpret_cast<float*>(c), r, at, __builtin_convertvector(acc[r][v] - loadInts(t.offset + at), Vec) * (t.xScale[r] * load(t.wScale + at)));
+          else storeInts(c + at, acc[r][v]);
+        }
+    }
+  }
+}
+
+void int8Tile(int rows, const ByteTile& t) {
+  static constexpr void (*at[])(const ByteTile&) = {fewBytes<1>, fewBytes<2>, fewBytes<3>, fewBytes<4>, fewBytes<5>, fewBytes<6>};
+  at[rows - 1](t);
+}
+
 // ---- one block ---------------------------------------------------------------------------------
 
 /// Rows [first, first + rows) of a product and the outputs [n0, n1), at most kGroupPanels panels; n0 begins a panel.
@@ -243,11 +386,12 @@ struct Group {
   float* sums;   // C
   float* wide;   // A, rows Shape::row apart
   float* strip;  // B
+  int next;      // first row of the group after this one
   float* c(int n, int row) const { return sums + n / kNarrowPanel * kSumsOfPanel + static_cast<size_t>(row) * kNarrowPanel + n % kNarrowPanel; }
 };
-inline Group group(float* scratch, int first, int rows, int n0, int n1) {
+inline Group group(float* scratch, int first, int rows, int n0, int n1, int next) {
   float* strip = scratch + kGroupPanels * kSumsOfPanel;
-  return {first, rows, n0, n1, scratch, strip + 160 * kWide, strip};
+  return {first, rows, n0, n1, scratch, strip + 160 * kWide, strip, next};
 }
 
 /// Memory that will be wanted: `count` pieces of `lines` cache lines, `step` bytes apart.
@@ -256,27 +400,36 @@ struct Lines {
   long step = 0;
   int count = 0, lines = 1;
 };
-inline void bringNear(const Lines& next, int i, int of) {
-  for (int piece = next.count * i / of, end = next.count * (i + 1) / of; piece < end; ++piece)
+/// Share i of shares of `each` pieces.
+inline void bringNear(const Lines& next, int i, int each) {
+  const int end = (i + 1) * each < next.count ? (i + 1) * each : next.count;
+  for (int piece = i * each; piece < end; ++piece)
     for (int line = 0; line < next.lines; ++line) __builtin_prefetch(static_cast<const char*>(next.from) + next.step * piece + 64 * line, 0, 2);
+}
+
+/// What the next block widens of A: `bytes` of each row. It follows in the rows, or, of the last block, is the first of the next group.
+inline Lines rowsAhead(const Group& g, const void* x, long ldBytes, long at, bool last, long bytes) {
+  return {static_cast<const char*>(x) + (last ? g.next : g.first) * ldBytes + (last ? 0 : at), ldBytes, g.rows, static_cast<int>((bytes + 63) / 64)};
 }
 
 /// C (+)= A B of one block. For the outputs from n on (counted from n0): make(n) returns B [lanes][strip], next(n) is what to
 /// ask for meanwhile, and last(n, row) says how the sums leave; where a strip is not whole they leave through C.
 template <class Sum, class Make, class Next, class Last>
-inline void multiply(const Group& g, int lanes, bool add, const float* bias, Make make, Next next, Last last) {
-  constexpr int strip = Shape<Sum>::strip;
-  const int tiles = blockCount(g.rows, Shape<Sum>::rows), width = g.n1 - g.n0;
-  for (int n = 0; n < width; n += strip) {
+inline void multiply(const Group& g, int lanes, bool add, const float* bias, const Lines& rowsNext, Make make, Next next, Last last) {
+  constexpr int strip = Shape<Sum>::strip, most = Shape<Sum>::rows;
+  const int tiles = blockCount(g.rows, most), width = g.n1 - g.n0;
+  const int eachRow = blockCount(rowsNext.count, blockCount(width, strip) * tiles);
+  for (int n = 0, i = 0; n < width; n += strip) {
     const float* b = make(n);
     const Lines ahead = next(n);
-    const int cols = width - n < strip ? width - n : strip;
-    for (int i = 0; i < tiles; ++i) {
-      const int first = blockStart(g.rows, tiles, i), rows = blockStart(g.rows, tiles, i + 1) - first;
-      StripTile t{g.wide + first * Shape<Sum>::row, b, lanes, g.c(n, first), add, bias ? bias + n : nullptr, last(n, first)};
+    const int cols = width - n < strip ? width - n : strip, each = blockCount(ahead.count, tiles);
+    for (int first = 0, tile = 0; tile < tiles; ++tile, ++i, first += most) {
+      const int rows = g.rows - first < most ? g.rows - first : most;
+      bringNear(ahead, tile, each);
+      bringNear(rowsNext, i, eachRow);
+      StripTile t{g.wide + first * Shape<Sum>::row, b, lanes, g.c(n, first), kNarrowPanel, add, bias ? bias + n : nullptr, last(n, first)};
       const Finish finish = t.leave.finish;
       if (cols < strip) t.leave.finish = Finish{};
-      bringNear(ahead, i, tiles);
       if (finish.to)
         for (int r = 0; r < rows; ++r)
           for (int line = 0; line < strip; line += 16) {
@@ -304,7 +457,7 @@ inline void multiplyLora(const Group& g, const uint16_t* x2, long ldx2, const ui
       return g.strip;
     };
     const bool end = k0 + lanes == k;
-    multiply<Vec>(g, lanes, true, nullptr, make, [](int) { return Lines{}; }, [&](int n, int row) { return end ? last(n, row) : Leave{}; });
+    multiply<Vec>(g, lanes, true, nullptr, Lines{}, make, [](int) { return Lines{}; }, [&](int n, int row) { return end ? last(n, row) : Leave{}; });
   }
 }
 
@@ -355,7 +508,9 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
       if (!g.k2) leave.finish = finish(n, row);
       return leave;
     };
-    multiply<Sum>(group, length / perLane, k0 > 0, nullptr, make, next, leaves);
+    constexpr int rowBytes = kind == Kind::Bytes ? 1 : 2;
+    const void* x = kind == Kind::Bytes ? static_cast<const void*>(g.xBytes) : g.x;
+    multiply<Sum>(group, length / perLane, k0 > 0, nullptr, rowsAhead(group, x, static_cast<long>(k) * rowBytes, static_cast<long>(k0 + length) * rowBytes, last, static_cast<long>(length) * rowBytes), make, next, leaves);
   }
   if (g.k2)
     multiplyLora(group, g.x2, g.ldx2, g.w2, g.k2, [&](int n, int row) {
@@ -365,7 +520,7 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
     });
 }
 
-/// body(first row, rows, first panel, end panel) over groups.
+/// body(first row, rows, first panel, end panel, first row of the next) over groups.
 template <class Body>
 inline void groups(int r0, int r1, int p0, int p1, Body body) {
   const int tiles = blockCount(r1 - r0, kNarrowRows), parts = blockCount(r1 - r0, kGroupRows);
@@ -374,13 +529,13 @@ inline void groups(int r0, int r1, int p0, int p1, Body body) {
     return at < r1 ? at : r1;
   };
   for (int p = p0; p < p1; p += kGroupPanels)
-    for (int part = 0; part < parts; ++part) body(row(part), row(part + 1) - row(part), p, p + kGroupPanels < p1 ? p + kGroupPanels : p1);
+    for (int part = 0; part < parts; ++part) body(row(part), row(part + 1) - row(part), p, p + kGroupPanels < p1 ? p + kGroupPanels : p1, row((part + 1) % parts));
 }
 
 void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
-  groups(r0, r1, p0, p1, [&](int first, int rows, int from, int to) {
+  groups(r0, r1, p0, p1, [&](int first, int rows, int from, int to, int next) {
     const int n1 = to * kNarrowPanel < g.n ? to * kNarrowPanel : g.n;
-    const Group here = group(scratch, first, rows, from * kNarrowPanel, n1);
+    const Group here = group(scratch, first, rows, from * kNarrowPanel, n1, next);
     if (g.xBytes) linearGroup<Kind::Bytes, VecI>(g, here);
     else if (g.wScale) linearGroup<Kind::BytesByHalves, Vec>(g, here);
     else linearGroup<Kind::Halves, Vec>(g, here);
@@ -416,7 +571,7 @@ void dxTerm(const NarrowDxArgs& g, int t, const Group& group) {
       if (!within && n0 + lanes == term.n) return {};
       return {within ? source(n0, input + kWide) : source(n0 + lanes, 0), static_cast<long>(sizeof(Item)) * kNarrowPanel * k, blockCount(lanes, kNarrowPanel), static_cast<int>(kWide * sizeof(Item))};
     };
-    multiply<Vec>(group, lanes, t > 0 || n0 > 0, nullptr, make, next, [&](int input, int row) {
+    multiply<Vec>(group, lanes, t > 0 || n0 > 0, nullptr, n0 + lanes < term.n ? rowsAhead(group, term.dy + n0 + lanes, 2 * term.lddy, 0, false, 2 * step) : Lines{}, make, next, [&](int input, int row) {
       Leave leave;
       float* to = g.dx + (group.first + row) * g.lddx + group.n0 + input;
       if (last) leave.finish = Finish{to, g.lddx, nullptr, g.add ? to : nullptr};
@@ -426,9 +581,9 @@ void dxTerm(const NarrowDxArgs& g, int t, const Group& group) {
 }
 
 void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
-  groups(r0, r1, p0, p1, [&](int first, int rows, int from, int to) {
+  groups(r0, r1, p0, p1, [&](int first, int rows, int from, int to, int next) {
     const int n1 = to * kNarrowPanel < g.k ? to * kNarrowPanel : g.k;
-    const Group here = group(scratch, first, rows, from * kNarrowPanel, n1);
+    const Group here = group(scratch, first, rows, from * kNarrowPanel, n1, next);
     for (int t = 0; t < g.terms; ++t) {
       if (g.term[t].bytes) dxTerm<int8_t>(g, t, here);
       else dxTerm<uint16_t>(g, t, here);
@@ -440,6 +595,103 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
         leave.finish = Finish{out, g.lddx, nullptr, g.add ? out : nullptr};
         return leave;
       });
+  });
+}
+
+// ---- fp32 --------------------------------------------------------------------------------------
+
+/// Columns [k0, k0 + lanes) of the group's rows.
+inline void copyRows(const Group& g, const float* x, long ldx, int k0, int lanes) {
+  for (int r = 0; r < g.rows; ++r) {
+    const float* from = x + (g.first + r) * ldx + k0;
+    float* to = g.wide + r * Shape<Vec>::row;
+    for (int i = 0; i < lanes; i += kWidth) store(to + i, load(from + i));
+  }
+}
+
+/// C (+)= X W^T, W in fp32 panels of n outputs; `last` as in multiply().
+template <class Last>
+inline void multiplyFloats(const Group& g, const float* x, long ldx, const float* w, int n, int k, bool add, const float* bias, Last last) {
+  const int step = hindsight::blockLength(k, Shape<Vec>::lanes);
+  const auto source = [&](int k0, int i) { return w + static_cast<size_t>(g.n0 + i) * k + static_cast<size_t>(k0) * kPanel; };
+  for (int k0 = 0; k0 < k; k0 += step) {
+    const int lanes = k - k0 < step ? k - k0 : step;
+    const bool end = k0 + lanes == k;
+    copyRows(g, x, ldx, k0, lanes);
+    const auto make = [&](int i) {
+      widenStrip(source(k0, i), g.n0 + i + kPanel < n ? static_cast<size_t>(k) * kPanel : 0, lanes, g.strip);
+      return g.strip;
+    };
+    const auto next = [&](int i) -> Lines {
+      const bool within = g.n0 + i + kWide < g.n1;
+      if (!within && k0 + lanes == k) return {};
+      return {within ? source(k0, i + kWide) : source(k0 + lanes, 0), static_cast<long>(sizeof(float)) * kPanel * k, 2, lanes};
+    };
+    multiply<Vec>(g, lanes, add || k0 > 0, bias, rowsAhead(g, x, ldx * sizeof(float), (k0 + lanes) * sizeof(float), end, lanes * sizeof(float)), make, next, [&](int i, int row) { return end ? last(i, row) : Leave{}; });
+  }
+}
+
+/// body(group) over the row blocks [b0, b1) of m rows and the columns [16 p0, 16 p1) of n.
+template <class Body>
+inline void floatGroups(int m, int n, int b0, int b1, int p0, int p1, float* scratch, Body body) {
+  constexpr int most = kGroupPanels * kNarrowPanel / kPanel;
+  const int blocks = blockCount(m, kRowBlock), r0 = blockStart(m, blocks, b0), r1 = blockStart(m, blocks, b1);
+  const int parts = blockCount(r1 - r0, kGroupRows);
+  for (int p = p0; p < p1; p += most)
+    for (int part = 0; part < parts; ++part) {
+      const int first = r0 + blockStart(r1 - r0, parts, part), rows = r0 + blockStart(r1 - r0, parts, part + 1) - first, end = p + most < p1 ? p + most : p1;
+      body(group(scratch, first, rows, p * kPanel, end * kPanel < n ? end * kPanel : n, r0 + blockStart(r1 - r0, parts, (part + 1) % parts)));
+    }
+}
+
+void floatLinear(const LinearArgs& g, int b0, int b1, int p0, int p1, float* scratch) {
+  floatGroups(g.m, g.n, b0, b1, p0, p1, scratch, [&](const Group& here) {
+    const auto finish = [&](int i, int row) {
+      const size_t to = static_cast<size_t>(here.first + row) * g.ldy + here.n0 + i;
+      Leave leave;
+      leave.finish = Finish{g.y + to, g.ldy, nullptr, g.residual ? g.residual + to : nullptr};
+      return leave;
+    };
+    multiplyFloats(here, g.x, g.ldx, g.w, g.n, g.k, false, g.bias ? g.bias + here.n0 : nullptr, [&](int i, int row) { return g.k2 ? Leave{} : finish(i, row); });
+    if (g.k2) multiplyFloats(here, g.x2, g.ldx2, g.w2, g.n, g.k2, true, nullptr, finish);
+  });
+}
+
+void floatDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scratch) {
+  constexpr int step = Shape<Vec>::lanes;
+  floatGroups(g.m, g.k, b0, b1, p0, p1, scratch, [&](const Group& here) {
+    const auto source = [&](const float* w, int n, int i) { return w + static_cast<size_t>(n) * g.k + static_cast<size_t>(here.n0 + i) * kPanel; };
+    /// C (+)= dY W for the outputs [n0, n0 + lanes) of w.
+    const auto block = [&](const float* w, int count, int n0, int lanes, bool add, bool last, const Lines& rows) {
+      const auto make = [&](int i) {
+        const int inputs = g.k - here.n0 - i < kWide ? g.k - here.n0 - i : kWide;
+        for (int n = 0; n < lanes; n += kPanel)
+          transposeBlock(source(w, n0 + n, i), kPanel, inputs, lanes - n < kPanel ? lanes - n : kPanel, 1.0f, here.strip + n * kWide, kWide);
+        return here.strip;
+      };
+      // The inputs of a strip are one piece of memory of each panel of the weight.
+      const auto next = [&](int i) -> Lines {
+        const bool within = here.n0 + i + kWide < here.n1;
+        if (!within && n0 + lanes == count) return {};
+        return {within ? source(w, n0, i + kWide) : source(w, n0 + lanes, 0), static_cast<long>(sizeof(float)) * kPanel * g.k, blockCount(lanes, kPanel), kWide};
+      };
+      multiply<Vec>(here, lanes, add, nullptr, rows, make, next, [&](int i, int row) {
+        Leave leave;
+        float* to = g.dx + (here.first + row) * g.lddx + here.n0 + i;
+        if (last) leave.finish = Finish{to, g.lddx, nullptr, g.add ? to : nullptr};
+        return leave;
+      });
+    };
+    for (int n0 = 0; n0 < g.n; n0 += step) {
+      const int lanes = g.n - n0 < step ? g.n - n0 : step;
+      copyRows(here, g.dy, g.lddy, n0, lanes);
+      block(g.w, g.n, n0, lanes, n0 > 0, n0 + lanes == g.n && !g.r, n0 + lanes < g.n ? rowsAhead(here, g.dy + n0 + lanes, g.lddy * sizeof(float), 0, false, step * sizeof(float)) : Lines{});
+    }
+    for (int n0 = 0; n0 < g.r; n0 += step) {
+      const int lanes = g.r - n0 < step ? g.r - n0 : step;
+      copyRows(here, g.dxa, g.r, n0, lanes);
+      block(g.a, g.r, n0, lanes, true, n0 + lanes == g.r, Lines{});
+    }
   });
 }
 

@@ -96,7 +96,7 @@ void Math::reserve(size_t count) {
 }
 
 void Math::packRows(Rows& x, int slot) {
-  if (x.packed) return;
+  if (x.packed || !ops_.packRows) return;
   float* out = slots_[slot].atLeast(static_cast<size_t>(x.rows) * x.cols);
   const int blocks = blockCount(x.rows, ops_.rowBlock);
   const auto body = [&](int first, int last, int) {
@@ -229,21 +229,21 @@ void Math::linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeigh
     }
     return;
   }
+  const size_t scratch = linearScratch(ops_.panel, g.k2);
+  reserve(scratch);
   const int blocks = blockCount(g.m, ops_.rowBlock);
   if (alone) {
-    // Row groups keep the packed rows in the second-level cache while all panels pass by.
-    for (int b = 0; b < blocks; b += 16)
-      ops_.linear(g, b, b + 16 < blocks ? b + 16 : blocks, 0, columns);
+    for (int b = 0; b < blocks; b += ops_.rowSpan)
+      ops_.linear(g, b, std::min(b + ops_.rowSpan, blocks), 0, columns, scratch_[0].atLeast(scratch));
     return;
   }
-  const int columnGrain = columns > 32 ? 16 : columns > 4 ? (columns + 3) / 4 : columns;
-  const int rowGrain = blocks >= 4 * threads() ? 8 : (blocks + threads() - 1) / threads();
+  const int columnGrain = columns > 32 ? 24 : columns > 4 ? (columns + 3) / 4 : columns;
+  const int rowGrain = blocks >= 4 * threads() ? ops_.rowSpan / 2 : (blocks + threads() - 1) / threads();
   const int columnChunks = (columns + columnGrain - 1) / columnGrain;
   const int rowChunks = (blocks + rowGrain - 1) / rowGrain;
-  pool_.run(columnChunks * rowChunks, [&](int i, int) {
-    const int b0 = i % rowChunks * rowGrain, p0 = i / rowChunks * columnGrain;
-    ops_.linear(g, b0, b0 + rowGrain < blocks ? b0 + rowGrain : blocks, p0,
-                p0 + columnGrain < columns ? p0 + columnGrain : columns);
+  pool_.run(columnChunks * rowChunks, [&](int i, int worker) {
+    const int part = i % rowChunks, p0 = i / rowChunks * columnGrain;
+    ops_.linear(g, blockStart(blocks, rowChunks, part), blockStart(blocks, rowChunks, part + 1), p0, std::min(p0 + columnGrain, columns), scratch_[worker].atLeast(scratch));
   });
 }
 
@@ -291,12 +291,14 @@ void Math::linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool 
   g.m = dy.rows;
   g.n = w.n;
   g.k = w.k;
+  g.dy = dy.data;
+  g.lddy = dy.stride();
   g.dyPacked = dy.packed;
   g.w = w.data.get();
   g.dx = dx;
   g.lddx = lddx;
   g.add = add;
-  const size_t scratch = dxScratch(ops_.panel, g.r);
+  const size_t scratch = linearScratch(ops_.panel, g.r);
   reserve(scratch);
   const int columns = panels(ops_, w.k), blocks = blockCount(g.m, ops_.rowBlock);
   if (threads() == 1 || static_cast<double>(g.m) * g.n * g.k < kParallelWork) {
@@ -305,10 +307,10 @@ void Math::linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool 
   }
   // Few panels (LoRA's inner rows): split the rows instead, at the price of unpacking twice.
   const int rowChunks = columns >= 2 * threads() ? 1 : threads();
-  pool_.run(columns * rowChunks, [&](int i, int worker) {
-    const int part = i / columns, p = i % columns;
-    ops_.linearDx(g, blocks * part / rowChunks, blocks * (part + 1) / rowChunks, p, p + 1,
-                  scratch_[worker].atLeast(scratch));
+  const int grain = std::clamp(columns / (3 * threads()), 1, kDxPanels * kNarrowPanel / ops_.panel), chunks = (columns + grain - 1) / grain;
+  pool_.run(chunks * rowChunks, [&](int i, int worker) {
+    const int part = i / chunks, p = i % chunks * grain;
+    ops_.linearDx(g, blocks * part / rowChunks, blocks * (part + 1) / rowChunks, p, std::min(p + grain, columns), scratch_[worker].atLeast(scratch));
   });
 }
 

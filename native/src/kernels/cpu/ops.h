@@ -27,7 +27,7 @@ inline int blockStart(int rows, int blocks, int i) {
 }
 
 /// Y[M,N] = residual + bias + X W^T + X2 W2^T. W is packed [ceil(N/panel)][K][panel].
-/// X is read from `x` when M <= kSmallRows, else from `xPacked`; X2 W2^T is the LoRA term.
+/// X is read from `x` when M <= kSmallRows or the set does not pack rows, else from `xPacked`; X2 W2^T is the LoRA term.
 struct LinearArgs {
   int m = 0, n = 0, k = 0, k2 = 0;
   const float* x = nullptr;
@@ -53,9 +53,13 @@ struct RowPanel {
   int cols;
 };
 
-/// dX[M,K] = (add ? dX : 0) + dY W + dXa A, with W packed as in LinearArgs and A packed [r,K].
+/// dX[M,K] = (add ? dX : 0) + dY W + dXa A, with W packed as in LinearArgs and A packed [r,K]. dY [M][lddy] and dXa [M,r]
+/// are read where the set does not pack rows.
 struct LinearDxArgs {
   int m = 0, n = 0, k = 0, r = 0;
+  const float* dy = nullptr;
+  long lddy = 0;
+  const float* dxa = nullptr;
   const float* dyPacked = nullptr;
   const float* w = nullptr;
   const float* dxaPacked = nullptr;
@@ -103,19 +107,20 @@ struct Ops {
   const char* name;
   int panel;     // outputs of a packed panel
   int rowBlock;  // most rows of a packed row block
+  int rowSpan;   // row blocks that share a pass over the weights best
 
   /// W [N,K] -> [ceil(N/panel)][K][panel], zero padded.
   void (*pack)(const float* w, int n, int k, float* out);
-  /// X [rows,K], rows <= rowBlock -> [K][rows].
+  /// X [rows,K], rows <= rowBlock -> [K][rows]. Null: rows are read as they lie.
   void (*packRows)(const float* x, long ldx, int rows, int k, float* out);
-  /// Row blocks [b0,b1) x panels [p0,p1) of LinearArgs; reads xPacked.
-  void (*linear)(const LinearArgs&, int b0, int b1, int p0, int p1);
+  /// Row blocks [b0,b1) x panels [p0,p1) of LinearArgs. scratch: linearScratch(panel, r) floats.
+  void (*linear)(const LinearArgs&, int b0, int b1, int p0, int p1, float* scratch);
   /// All rows (M <= kSmallRows) x panels [p0,p1); reads x.
   void (*linearSmall)(const LinearArgs&, int p0, int p1);
   /// Some rows, each against a panel of its own weight [.,k], all at once: the sums of one hide the
   /// latency of another's. Same order over k as linearSmall.
   void (*rowPanels)(const RowPanel* items, int count, int k);
-  /// Row blocks [b0,b1) x input panels [p0,p1). scratch: dxScratch(panel, r) floats.
+  /// Row blocks [b0,b1) x input panels [p0,p1). scratch: as linear.
   void (*linearDx)(const LinearDxArgs&, int b0, int b1, int p0, int p1, float* scratch);
   /// out[r, n0:n1] += P^T Q: P [M,r], Q [M,N]. Gradients of A and B.
   void (*outer)(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
@@ -148,8 +153,9 @@ struct Ops {
 
 /// Contraction block of linearDx: bounds the scratch panel whatever N is.
 constexpr int kDxBlock = 1024;
-inline size_t dxScratch(int panel, int r) {
-  return static_cast<size_t>(kDxBlock + r + panel) * panel + kSlack;
+inline size_t linearScratch(int panel, int r) {
+  const size_t unpacked = static_cast<size_t>(kDxBlock + r + panel) * panel + kSlack;
+  return unpacked > narrowDxScratch() ? unpacked : narrowDxScratch();
 }
 inline size_t attentionScratch(int headDim) {
   return static_cast<size_t>(kPage) * (2 * padded32(headDim) + 2 * kAttentionBlock) + 4 * kSlack;
