@@ -18,10 +18,12 @@ import { registerSimulate } from './commands/simulate.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerStop } from './commands/stop.ts';
 import { registerVerdicts } from './commands/verdicts.ts';
+import { VERSION } from './version.ts';
 
 const hindsight = new Command('hindsight')
   .description('A coding agent trained on your machine by what you do next.')
-  .showHelpAfterError()
+  .version(VERSION, '-V, --version', 'say which version this is')
+  .configureOutput({ outputError: (text, write) => write(`hindsight: ${text.replace(/^error: /, '').trim().replaceAll('\n', ' ').replace(/\.?$/, '.')} See --help.\n`) })
   .enablePositionalOptions();
 
 registerDemo(hindsight);

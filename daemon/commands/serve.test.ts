@@ -100,6 +100,13 @@ describe('bad input: one sentence, exit code 1', () => {
 
   it('no daemon', async () => fails(await run('status'), /^hindsight: No Hindsight daemon is running\. Start one with `hindsight serve`\.$/m));
 
+  it('an option, a command or an argument that there is not', async () => {
+    fails(await run('serve', '--threds', '2'), /^hindsight: unknown option '--threds' \(Did you mean --threads\?\)\. See --help\.$/m);
+    fails(await run('serf'), /^hindsight: unknown command 'serf' .*\. See --help\.$/m);
+    fails(await run('bench', 'gem'), /^hindsight: command-argument value 'gem' is invalid .*\. See --help\.$/m);
+    expect((await run('--version')).out.trim()).toMatch(/^\d+\.\d+\.\d+$/);
+  });
+
   it('an occupied socket', async () => {
     const stranger = createServer().listen(join(home, 'daemon.sock'));
     await new Promise((ready) => stranger.once('listening', ready));
