@@ -10,20 +10,29 @@ const root = path.dirname(fileURLToPath(import.meta.url));
 
 /** Native addons and packages with assets of their own stay in node_modules. */
 const external = ['vscode', 'libsql', 'node-pty', 'onnxruntime-node', 'playwright-core', '*.node'];
-const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, write: false };
+/** zod's messages in fifty languages, which nobody here reads: a quarter of the extension. */
+const english = {
+  name: 'english',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /\/locales\/index\.js$/ }, ({ importer }) => (importer.includes('/zod/') ? { path: 'locales', namespace: 'nothing' } : undefined));
+    onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: 'export {};' }));
+  },
+};
+const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, plugins: [english], write: false };
 
 const programs = {
   engine: { in: 'daemon/engine/main.ts' },
   hindsight: { in: 'daemon/main.ts', banner: { js: '#!/usr/bin/env node' } },
-  extension: { in: 'extension/extension.ts' },
+  /** Small, because the window waits while it is compiled. */
+  extension: { in: 'extension/extension.ts', minify: true },
   /** Of the learning view's webview. */
   learningPage: { in: 'extension/learning/page/page.ts', browser: true },
 };
 
 async function bundle(name) {
-  const { in: entry, banner, browser } = programs[name];
+  const { in: entry, banner, browser, minify = false } = programs[name];
   const outfile = path.join(root, 'dist', `${name}.js`);
-  const { outputFiles } = await build({ ...common, entryPoints: [entry], outfile, ...(banner ? { banner } : {}), ...(browser ? { platform: 'browser', format: 'iife', target: 'es2022' } : {}) });
+  const { outputFiles } = await build({ ...common, minify, entryPoints: [entry], outfile, ...(banner ? { banner } : {}), ...(browser ? { platform: 'browser', format: 'iife', target: 'es2022' } : {}) });
   mkdirSync(path.dirname(outfile), { recursive: true });
   for (const file of outputFiles) {
     if (existsSync(file.path) && Buffer.compare(readFileSync(file.path), file.contents) === 0) continue;
