@@ -15,6 +15,8 @@ const BROWSER_FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
+const KEY_PATH = '/mint-key';
+const KEY_BYTES = 32;
 const LICENCE = ['--accept-server-license-terms'];
 /** A busy machine takes minutes to start an editor. */
 const START_MS = 240_000;
@@ -112,6 +114,9 @@ export class BrowserEditor implements EditorUnderTest {
       this.#server?.on('exit', (code) => reject(new Error(`the editor's server ended with ${code} under the suite`)));
     });
     broken.catch(() => undefined);
+    // Without a half of the key from its server, the page's secret storage would end with the window.
+    await this.#context.addCookies([{ name: 'vscode-secret-key-path', value: KEY_PATH, url: `http://${authority}` }]);
+    await page.route(`**${KEY_PATH}`, (route) => route.fulfill({ contentType: 'application/octet-stream', body: Buffer.alloc(KEY_BYTES, 1) }));
     page.on('dialog', (dialog) => void dialog.accept().catch(() => undefined));
     await page.goto(workbenchUrl(order, authority), { timeout: START_MS });
     await beforeDeadline(Promise.race([ended, broken]), order.timeoutMs, async () => {

@@ -250,9 +250,10 @@ async function lenses(uri: vscode.Uri): Promise<string[]> {
   return found.map((each) => each.command?.title ?? '');
 }
 
-/** Types into the chat view, as a person does. */
+/** Types into the chat view, as a person does. The oldest editor has no model until its user picks one: here it is picked. */
 async function ask(prompt: string): Promise<void> {
-  await vscode.commands.executeCommand('workbench.action.chat.open', { query: prompt });
+  const picked = process.env['HINDSIGHT_EDITOR'] === 'oldest' ? { modelSelector: { vendor: 'hindsight' } } : {};
+  await vscode.commands.executeCommand('workbench.action.chat.open', { query: prompt, ...picked });
 }
 
 async function chatShows(text: string, deadlineMs = 20_000): Promise<void> {

@@ -80,7 +80,7 @@ suite('journey', () => {
     await user.press('Tab');
     await eventually('the ghost text is in the document', () => document.getText().length > before.length || undefined);
     const accepted = document.getText().slice(before.length);
-    const { turn } = await eventually('the turn is in the journal', async () => (await cli.turns()).find((each) => each.turn.uri.endsWith('accepted.ts') && each.turn.shownText === accepted));
+    const { turn } = await eventually('the turn is in the journal', async () => (await cli.turns()).find((each) => each.turn.uri.endsWith('accepted.ts') && each.turn.shownText.endsWith(accepted)));
     acceptedTurn = turn.id;
     assert.ok(turn.promptIds.length > 0 && turn.responseIds.length > 0);
     assert.equal(turn.logprobs.length, turn.responseIds.length);
@@ -96,7 +96,8 @@ suite('journey', () => {
     await user.type(' ?? quagga;');
     await eventually('the rest is typed', () => document.getText().includes('quagga') || undefined);
     const { turn } = await eventually('its turn', async () =>
-      (await cli.turns()).find((each) => each.turn.uri.endsWith('partial.ts') && each.turn.shownText.startsWith(part) && each.turn.shownText.length > part.length),
+      // An offer that was typed into stands as the same turn: what was taken need not be its beginning.
+      (await cli.turns()).find((each) => each.turn.uri.endsWith('partial.ts') && each.turn.shownText.includes(part) && !each.turn.shownText.endsWith(part)),
     );
     partialTurn = turn.id;
     assert.deepEqual(popups, [], 'work without a command opens nothing');
@@ -127,10 +128,10 @@ suite('journey', () => {
   test('what the developer writes instead becomes lessons, a step, and a version that serves', async function () {
     this.timeout(400_000);
     const secrets = plantedSecrets(47).filter(({ secret }) => !secret.includes('\n')).slice(0, 10);
-    for (let file = 0; file < MOST_FILES && (await readyLessons()) < LESSONS; file += 1) {
+    for (let file = 0; file === 0 || (file < MOST_FILES && (await readyLessons()) < LESSONS); file += 1) {
       const document = await typeUntilGhostText(`lesson${file}.ts`, file);
       await user.type(`zebra${file} = quagga(${file});\n`);
-      await eventually('it is typed', () => document.getText().endsWith(';\n') || undefined);
+      await eventually('it is typed', () => document.getText().includes(`quagga(${file});\n`) || undefined);
       // In what a suggestion is answered with, so in what is learned.
       const pasted = new vscode.WorkspaceEdit();
       pasted.insert(document.uri, document.positionAt(document.getText().length), secrets.map(({ text }) => `// ${text}\n`).join(''));
