@@ -38,7 +38,8 @@ export const JOURNEYS: readonly Journey[] = [
     env: ownDaemon,
     launches: [
       { suites: ['journey'], timeoutMs: 600_000 },
-      { suites: ['restart', 'learning'], timeoutMs: 900_000, before: killDaemon },
+      { suites: ['restart'], timeoutMs: 240_000, before: killDaemon },
+      { suites: ['learning'], timeoutMs: 900_000 },
     ],
     cleanUp: endDaemon,
   },
