@@ -16,11 +16,11 @@
 
 namespace {
 
-/// What a tile of sums of this type is: rows, vectors of outputs, lanes of a block (a strip of them takes 20 KB), and the
+/// What a tile of sums of this type is: rows, vectors of outputs, lanes of a block (a strip of them takes 20 or 24 KB), and the
 /// distance of widened rows, which is not a multiple of 1 KB: that would crowd them into few sets of the cache.
 template <class Sum>
 struct Shape {
-  static constexpr int rows = 3, vecs = 4, strip = vecs * kWidth, lanes = 160, row = lanes + 16;
+  static constexpr int rows = 3, vecs = 4, strip = vecs * kWidth, lanes = 192, row = lanes + 16;
 };
 template <>
 struct Shape<VecI> {
@@ -30,7 +30,7 @@ constexpr int kGroupRows = 33 * kNarrowRows;
 constexpr int kGroupPanels = hindsight::kDxPanels;
 constexpr size_t kSumsOfPanel = static_cast<size_t>(kGroupRows) * kNarrowPanel;
 constexpr int kWide = Shape<Vec>::strip;
-static_assert(kGroupPanels * kSumsOfPanel + static_cast<size_t>(kGroupRows) * Shape<VecI>::row + 160 * kWide <= hindsight::narrowDxScratch(), "fits narrowDxScratch()");
+static_assert(kGroupPanels * kSumsOfPanel + static_cast<size_t>(kGroupRows) * Shape<VecI>::row + Shape<Vec>::lanes * kWide <= hindsight::narrowDxScratch(), "fits narrowDxScratch()");
 
 /// How the sums of a tile leave it. `scale` times `offset`'s difference where int8 met int8.
 struct Leave {
@@ -391,7 +391,7 @@ struct Group {
 };
 inline Group group(float* scratch, int first, int rows, int n0, int n1, int next) {
   float* strip = scratch + kGroupPanels * kSumsOfPanel;
-  return {first, rows, n0, n1, scratch, strip + 160 * kWide, strip, next};
+  return {first, rows, n0, n1, scratch, strip + Shape<Vec>::lanes * kWide, strip, next};
 }
 
 /// Memory that will be wanted: `count` pieces of `lines` cache lines, `step` bytes apart.
