@@ -47,7 +47,7 @@ class Bench {
   /// X [M,K] in row blocks, as Math does it.
   Floats packRows(const Ops& ops, const float* x, int m, int k) {
     Floats out = allocateFloats(static_cast<size_t>(m) * k);
-    const int blocks = ops.packRows ? blockCount(m, ops.rowBlock) : 0;
+    const int blocks = blockCount(m, ops.rowBlock);
     for (int i = 0; i < blocks; ++i) {
       const int r0 = blockStart(m, blocks, i), rows = blockStart(m, blocks, i + 1) - r0;
       ops.packRows(x + static_cast<size_t>(r0) * k, k, rows, k, out.get() + static_cast<size_t>(r0) * k);
@@ -126,7 +126,7 @@ void Bench::linear() {
 }
 
 void Bench::linearDx() {
-  const int m = size(50), n = size(2300), k = size(90), r = size(20);
+  const int m = size(50), n = random_.uniform() < 0.1 ? 16384 + size(200) : size(2300), k = size(90), r = size(20);
   const Floats dy = fill(static_cast<size_t>(m) * n, 0.1), w = fill(static_cast<size_t>(n) * k), dxa = fill(static_cast<size_t>(m) * r), a = fill(static_cast<size_t>(r) * k);
   const Floats start = fill(static_cast<size_t>(m) * k);
   Floats out[2] = {copy(start, static_cast<size_t>(m) * k), copy(start, static_cast<size_t>(m) * k)};

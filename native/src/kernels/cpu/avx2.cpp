@@ -12,10 +12,7 @@ const Ops* avx2Ops() {
   static constexpr NarrowOps narrow = narrowTable();
   static constexpr Ops ops = [] {
     Ops own = table("avx2", &narrow);
-    own.rowSpan = 2 * kGroupRows / kRowBlock;
-    own.packRows = nullptr;
-    own.linear = floatLinear;
-    own.linearDx = floatDx;
+    own.linearDx = anyDx;
     return own;
   }();
   return &ops;

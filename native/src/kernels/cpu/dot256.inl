@@ -1,4 +1,4 @@
-// The products of narrow.h and the fp32 products of ops.h for AVX2, which has no dot products of bf16 and none of bytes
+// The products of narrow.h, and the fp32 dX of the head, for AVX2, which has no dot products of bf16 and none of bytes
 // that cannot saturate.
 //
 // Method (Goto's): the contraction is cut into blocks of lanes, a lane being one fp32 input or a pair of 16-bit ones. Of a
@@ -152,12 +152,6 @@ inline void widenStrip(const int8_t* w, int groups, float* out) {
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) store(out + i * kWide + v * kWidth, __builtin_convertvector(lanes << (24 - 8 * i) >> 24, Vec));
     }
-}
-/// 32 outputs of two fp32 panels [lanes][16], `apart` floats apart.
-inline void widenStrip(const float* w, size_t apart, int lanes, float* out) {
-  for (int i = 0; i < lanes; ++i, w += kPanel, out += kWide)
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) store(out + v * kWidth, load(w + (v / 2) * apart + v % 2 * kWidth));
 }
 /// The same to pairs of words, as widenRow.
 inline void widenPairs(const int8_t* w, int groups, float* out) {
@@ -609,28 +603,6 @@ inline void copyRows(const Group& g, const float* x, long ldx, int k0, int lanes
   }
 }
 
-/// C (+)= X W^T, W in fp32 panels of n outputs; `last` as in multiply().
-template <class Last>
-inline void multiplyFloats(const Group& g, const float* x, long ldx, const float* w, int n, int k, bool add, const float* bias, Last last) {
-  const int step = hindsight::blockLength(k, Shape<Vec>::lanes);
-  const auto source = [&](int k0, int i) { return w + static_cast<size_t>(g.n0 + i) * k + static_cast<size_t>(k0) * kPanel; };
-  for (int k0 = 0; k0 < k; k0 += step) {
-    const int lanes = k - k0 < step ? k - k0 : step;
-    const bool end = k0 + lanes == k;
-    copyRows(g, x, ldx, k0, lanes);
-    const auto make = [&](int i) {
-      widenStrip(source(k0, i), g.n0 + i + kPanel < n ? static_cast<size_t>(k) * kPanel : 0, lanes, g.strip);
-      return g.strip;
-    };
-    const auto next = [&](int i) -> Lines {
-      const bool within = g.n0 + i + kWide < g.n1;
-      if (!within && k0 + lanes == k) return {};
-      return {within ? source(k0, i + kWide) : source(k0 + lanes, 0), static_cast<long>(sizeof(float)) * kPanel * k, 2, lanes};
-    };
-    multiply<Vec>(g, lanes, add || k0 > 0, bias, rowsAhead(g, x, ldx * sizeof(float), (k0 + lanes) * sizeof(float), end, lanes * sizeof(float)), make, next, [&](int i, int row) { return end ? last(i, row) : Leave{}; });
-  }
-}
-
 /// body(group) over the row blocks [b0, b1) of m rows and the columns [16 p0, 16 p1) of n.
 template <class Body>
 inline void floatGroups(int m, int n, int b0, int b1, int p0, int p1, float* scratch, Body body) {
@@ -644,19 +616,7 @@ inline void floatGroups(int m, int n, int b0, int b1, int p0, int p1, float* scr
     }
 }
 
-void floatLinear(const LinearArgs& g, int b0, int b1, int p0, int p1, float* scratch) {
-  floatGroups(g.m, g.n, b0, b1, p0, p1, scratch, [&](const Group& here) {
-    const auto finish = [&](int i, int row) {
-      const size_t to = static_cast<size_t>(here.first + row) * g.ldy + here.n0 + i;
-      Leave leave;
-      leave.finish = Finish{g.y + to, g.ldy, nullptr, g.residual ? g.residual + to : nullptr};
-      return leave;
-    };
-    multiplyFloats(here, g.x, g.ldx, g.w, g.n, g.k, false, g.bias ? g.bias + here.n0 : nullptr, [&](int i, int row) { return g.k2 ? Leave{} : finish(i, row); });
-    if (g.k2) multiplyFloats(here, g.x2, g.ldx2, g.w2, g.n, g.k2, true, nullptr, finish);
-  });
-}
-
+/// dX where N is large (the head): panels of inputs share a pass over the rows of dY, which come from far away.
 void floatDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scratch) {
   constexpr int step = Shape<Vec>::lanes;
   floatGroups(g.m, g.k, b0, b1, p0, p1, scratch, [&](const Group& here) {
@@ -694,6 +654,10 @@ void floatDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scrat
     }
   });
 }
+
+/// Below this, panel by panel with the sums in registers is faster.
+constexpr int kManyOutputs = 16384;
+void anyDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scratch) { (g.n < kManyOutputs ? linearDx : floatDx)(g, b0, b1, p0, p1, scratch); }
 
 double spinDots(Dtype dtype, long steps) {
   if (dtype != Dtype::Int8) return 0;  // FMA's peak

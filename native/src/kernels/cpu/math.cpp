@@ -96,7 +96,7 @@ void Math::reserve(size_t count) {
 }
 
 void Math::packRows(Rows& x, int slot) {
-  if (x.packed || !ops_.packRows) return;
+  if (x.packed) return;
   float* out = slots_[slot].atLeast(static_cast<size_t>(x.rows) * x.cols);
   const int blocks = blockCount(x.rows, ops_.rowBlock);
   const auto body = [&](int first, int last, int) {
@@ -237,7 +237,7 @@ void Math::linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeigh
       ops_.linear(g, b, std::min(b + ops_.rowSpan, blocks), 0, columns, scratch_[0].atLeast(scratch));
     return;
   }
-  const int columnGrain = columns > 32 ? 24 : columns > 4 ? (columns + 3) / 4 : columns;
+  const int columnGrain = columns > 32 ? 16 : columns > 4 ? (columns + 3) / 4 : columns;
   const int rowGrain = blocks >= 4 * threads() ? ops_.rowSpan / 2 : (blocks + threads() - 1) / threads();
   const int columnChunks = (columns + columnGrain - 1) / columnGrain;
   const int rowChunks = (blocks + rowGrain - 1) / rowGrain;

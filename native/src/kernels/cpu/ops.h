@@ -27,7 +27,7 @@ inline int blockStart(int rows, int blocks, int i) {
 }
 
 /// Y[M,N] = residual + bias + X W^T + X2 W2^T. W is packed [ceil(N/panel)][K][panel].
-/// X is read from `x` when M <= kSmallRows or the set does not pack rows, else from `xPacked`; X2 W2^T is the LoRA term.
+/// X is read from `x` when M <= kSmallRows, else from `xPacked`; X2 W2^T is the LoRA term.
 struct LinearArgs {
   int m = 0, n = 0, k = 0, k2 = 0;
   const float* x = nullptr;
@@ -53,8 +53,8 @@ struct RowPanel {
   int cols;
 };
 
-/// dX[M,K] = (add ? dX : 0) + dY W + dXa A, with W packed as in LinearArgs and A packed [r,K]. dY [M][lddy] and dXa [M,r]
-/// are read where the set does not pack rows.
+/// dX[M,K] = (add ? dX : 0) + dY W + dXa A, with W packed as in LinearArgs and A packed [r,K]. A set may
+/// read dY [M][lddy] and dXa [M,r] as they lie instead.
 struct LinearDxArgs {
   int m = 0, n = 0, k = 0, r = 0;
   const float* dy = nullptr;
@@ -111,7 +111,7 @@ struct Ops {
 
   /// W [N,K] -> [ceil(N/panel)][K][panel], zero padded.
   void (*pack)(const float* w, int n, int k, float* out);
-  /// X [rows,K], rows <= rowBlock -> [K][rows]. Null: rows are read as they lie.
+  /// X [rows,K], rows <= rowBlock -> [K][rows].
   void (*packRows)(const float* x, long ldx, int rows, int k, float* out);
   /// Row blocks [b0,b1) x panels [p0,p1) of LinearArgs. scratch: linearScratch(panel, r) floats.
   void (*linear)(const LinearArgs&, int b0, int b1, int p0, int p1, float* scratch);
