@@ -35,7 +35,7 @@ class Bench {
   }
 
   void linear();
-  void linearDx();
+  void linearDx(int more = 0);  // outputs
   void narrow();
   void outer();
   void norms();
@@ -125,9 +125,9 @@ void Bench::linear() {
   compare("unpackRow", dims({n, k}), row.get(), w.get() + static_cast<size_t>(n / 2) * k, k);
 }
 
-void Bench::linearDx() {
-  const int m = size(50), n = random_.uniform() < 0.1 ? 16384 + size(200) : size(2300), k = size(90), r = size(20);
-  const Floats dy = fill(static_cast<size_t>(m) * n, 0.1), w = fill(static_cast<size_t>(n) * k), dxa = fill(static_cast<size_t>(m) * r), a = fill(static_cast<size_t>(r) * k);
+void Bench::linearDx(int more) {
+  const int m = size(50), n = more + size(more ? 200 : 2300), k = size(90), r = size(20);
+  const Floats dy = fill(static_cast<size_t>(m) * n, more ? 0.03 : 0.1), w = fill(static_cast<size_t>(n) * k), dxa = fill(static_cast<size_t>(m) * r), a = fill(static_cast<size_t>(r) * k);
   const Floats start = fill(static_cast<size_t>(m) * k);
   Floats out[2] = {copy(start, static_cast<size_t>(m) * k), copy(start, static_cast<size_t>(m) * k)};
   for (int side = 0; side < 2; ++side) {
@@ -419,6 +419,7 @@ std::vector<OpCheck> selfTest(const Ops& ops, uint64_t seed) {
   bench.norms();
   for (const bool half : {false, true}) bench.attention(half);
   bench.pointwise();
+  if (seed % 8 == 0) bench.linearDx(16384);  // the head's
   return bench.take();
 }
 
