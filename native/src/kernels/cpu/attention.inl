@@ -27,11 +27,11 @@ inline VecU roundedBits(Vec v) {
 inline void storeHalf(uint16_t* out, Vec v) { *reinterpret_cast<VecHAt*>(out) = __builtin_convertvector(roundedBits(v) >> 16, VecH); }
 
 /// out[n][2] = the pairs (even[i], odd[i]) times scale.
-void pairRows(const float* even, const float* odd, size_t n, float scale, uint16_t* out) {
-  size_t i = 0;
-  for (; i + kWidth <= n; i += kWidth)
+void pairRows(const float* even, const float* odd, int n, float scale, uint16_t* out) {
+  const int whole = n / kWidth * kWidth;
+  for (int i = 0; i < whole; i += kWidth)
     storeInts(out + 2 * i, (VecI)(roundedBits(load(even + i) * scale) >> 16 | (roundedBits(load(odd + i) * scale) & 0xffff0000u)));
-  for (; i < n; ++i) {
+  for (int i = whole; i < n; ++i) {
     const float pair[2] = {even[i] * scale, odd[i] * scale};
     toBf16(pair, 2, out + 2 * i);
   }

@@ -63,5 +63,5 @@ void few(const FewArgs& g, int p, float* scratch) {
   const Finish out{g.y + n0, g.n, g.bias ? g.bias + n0 : nullptr, g.residual ? g.residual + n0 : nullptr};
   if (cols < kNarrowPanel) return finishPart(out, scratch, g.m, cols);
   for (int r = 0; r < g.m; ++r)
-    for (int i = 0; i < kNarrowPanel; i += kWidth) leave(out, nullptr, r, i, load(scratch + r * kNarrowPanel + i));
+    for (int i = 0; i < kNarrowPanel; i += kWidth) finish(out, r, i, load(scratch + r * kNarrowPanel + i));
 }

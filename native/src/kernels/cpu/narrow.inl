@@ -86,12 +86,16 @@ void transposePairs(const uint16_t* panel, int count, int width, uint16_t* out);
 double spinDots(hindsight::Dtype dtype, long steps);
 #endif
 
-/// One vector of sums of row r, at column i.
-inline void leave(const Finish& f, float* c, int r, int i, Vec sum) {
-  if (!f.to) return store(c + i, sum);
+/// One vector of sums of row r, at column i, with what is added to it.
+inline void finish(const Finish& f, int r, int i, Vec sum) {
   if (f.bias) sum += load(f.bias + i);
   if (f.residual) sum += load(f.residual + r * f.ldto + i);
   store(f.to + r * f.ldto + i, sum);
+}
+/// The same, or to C where the sums go on.
+inline void leave(const Finish& f, float* c, int r, int i, Vec sum) {
+  if (f.to) finish(f, r, i, sum);
+  else store(c + i, sum);
 }
 
 #ifdef NARROW_PLAIN_BF16
