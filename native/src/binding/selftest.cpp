@@ -98,7 +98,7 @@ void Bench::linear() {
       g.ldy = n;
       const int panels = (n + ops.panel - 1) / ops.panel;
       if (small) ops.linearSmall(g, 0, panels);
-      else ops.linear(g, 0, blockCount(rows, ops.rowBlock), 0, panels, allocateFloats(linearScratch(ops.panel, r)).get());
+      else ops.linear(g, 0, blockCount(rows, ops.rowBlock), 0, panels);
     }
     compare(small ? "linearSmall" : "linear", dims({rows, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(rows) * n);
   }
@@ -149,7 +149,7 @@ void Bench::linearDx(int more) {
     g.dx = out[side].get();
     g.lddx = k;
     g.add = m % 2 == 0;
-    Floats scratch = allocateFloats(linearScratch(ops.panel, r));
+    Floats scratch = allocateFloats(dxScratch(ops.panel, r));
     ops.linearDx(g, 0, blockCount(m, ops.rowBlock), 0, (k + ops.panel - 1) / ops.panel, scratch.get());
   }
   compare("linearDx", dims({m, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);

@@ -47,7 +47,6 @@ struct StripTile {
   float* c;
   long ldc;
   bool add;
-  const float* bias;  // what the sums begin with where they do not go on, or null
   Leave leave;
 };
 
@@ -83,7 +82,7 @@ void runStrip(const StripTile& t) {
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; ++v)
-      acc[r][v] = t.add ? (Sum)load(t.c + r * t.ldc + v * kWidth) : t.bias ? (Sum)load(t.bias + v * kWidth) : Sum{};
+      acc[r][v] = t.add ? (Sum)load(t.c + r * t.ldc + v * kWidth) : Sum{};
   const float *a = t.a, *b = t.b;
   int i = 0;
   for (; i + 4 <= t.lanes; i += 4, a += 4, b += 4 * strip) {
@@ -317,7 +316,7 @@ void bf16Tile(int rows, const BfTile& t) {
         for (int r = 0; r < height; r += Shape<Vec>::rows) {
           Leave leave;
           if (last) leave.finish = moved(t.finish, r0 + r, s);
-          stripTile(Vec{}, height - r < Shape<Vec>::rows ? height - r : Shape<Vec>::rows, {a + r * Shape<Vec>::row, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, nullptr, leave});
+          stripTile(Vec{}, height - r < Shape<Vec>::rows ? height - r : Shape<Vec>::rows, {a + r * Shape<Vec>::row, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, leave});
         }
       }
     }
@@ -409,7 +408,7 @@ inline Lines rowsAhead(const Group& g, const void* x, long ldBytes, long at, boo
 /// C (+)= A B of one block. For the outputs from n on (counted from n0): make(n) returns B [lanes][strip], next(n) is what to
 /// ask for meanwhile, and last(n, row) says how the sums leave; where a strip is not whole they leave through C.
 template <class Sum, class Make, class Next, class Last>
-inline void multiply(const Group& g, int lanes, bool add, const float* bias, const Lines& rowsNext, Make make, Next next, Last last) {
+inline void multiply(const Group& g, int lanes, bool add, const Lines& rowsNext, Make make, Next next, Last last) {
   constexpr int strip = Shape<Sum>::strip, most = Shape<Sum>::rows;
   const int tiles = blockCount(g.rows, most), width = g.n1 - g.n0;
   const int eachRow = blockCount(rowsNext.count, blockCount(width, strip) * tiles);
@@ -421,7 +420,7 @@ inline void multiply(const Group& g, int lanes, bool add, const float* bias, con
       const int rows = g.rows - first < most ? g.rows - first : most;
       bringNear(ahead, tile, each);
       bringNear(rowsNext, i, eachRow);
-      StripTile t{g.wide + first * Shape<Sum>::row, b, lanes, g.c(n, first), kNarrowPanel, add, bias ? bias + n : nullptr, last(n, first)};
+      StripTile t{g.wide + first * Shape<Sum>::row, b, lanes, g.c(n, first), kNarrowPanel, add, last(n, first)};
       const Finish finish = t.leave.finish;
       if (cols < strip) t.leave.finish = Finish{};
       if (finish.to)
@@ -451,7 +450,7 @@ inline void multiplyLora(const Group& g, const uint16_t* x2, long ldx2, const ui
       return g.strip;
     };
     const bool end = k0 + lanes == k;
-    multiply<Vec>(g, lanes, true, nullptr, Lines{}, make, [](int) { return Lines{}; }, [&](int n, int row) { return end ? last(n, row) : Leave{}; });
+    multiply<Vec>(g, lanes, true, Lines{}, make, [](int) { return Lines{}; }, [&](int n, int row) { return end ? last(n, row) : Leave{}; });
   }
 }
 
@@ -504,7 +503,7 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
     };
     constexpr int rowBytes = kind == Kind::Bytes ? 1 : 2;
     const void* x = kind == Kind::Bytes ? static_cast<const void*>(g.xBytes) : g.x;
-    multiply<Sum>(group, length / perLane, k0 > 0, nullptr, rowsAhead(group, x, static_cast<long>(k) * rowBytes, static_cast<long>(k0 + length) * rowBytes, last, static_cast<long>(length) * rowBytes), make, next, leaves);
+    multiply<Sum>(group, length / perLane, k0 > 0, rowsAhead(group, x, static_cast<long>(k) * rowBytes, static_cast<long>(k0 + length) * rowBytes, last, static_cast<long>(length) * rowBytes), make, next, leaves);
   }
   if (g.k2)
     multiplyLora(group, g.x2, g.ldx2, g.w2, g.k2, [&](int n, int row) {
@@ -565,7 +564,7 @@ void dxTerm(const NarrowDxArgs& g, int t, const Group& group) {
       if (!within && n0 + lanes == term.n) return {};
       return {within ? source(n0, input + kWide) : source(n0 + lanes, 0), static_cast<long>(sizeof(Item)) * kNarrowPanel * k, blockCount(lanes, kNarrowPanel), static_cast<int>(kWide * sizeof(Item))};
     };
-    multiply<Vec>(group, lanes, t > 0 || n0 > 0, nullptr, n0 + lanes < term.n ? rowsAhead(group, term.dy + n0 + lanes, 2 * term.lddy, 0, false, 2 * step) : Lines{}, make, next, [&](int input, int row) {
+    multiply<Vec>(group, lanes, t > 0 || n0 > 0, n0 + lanes < term.n ? rowsAhead(group, term.dy + n0 + lanes, 2 * term.lddy, 0, false, 2 * step) : Lines{}, make, next, [&](int input, int row) {
       Leave leave;
       float* to = g.dx + (group.first + row) * g.lddx + group.n0 + input;
       if (last) leave.finish = Finish{to, g.lddx, nullptr, g.add ? to : nullptr};
@@ -635,7 +634,7 @@ void floatDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scrat
         if (!within && n0 + lanes == count) return {};
         return {within ? source(w, n0, i + kWide) : source(w, n0 + lanes, 0), static_cast<long>(sizeof(float)) * kPanel * g.k, blockCount(lanes, kPanel), kWide};
       };
-      multiply<Vec>(here, lanes, add, nullptr, rows, make, next, [&](int i, int row) {
+      multiply<Vec>(here, lanes, add, rows, make, next, [&](int i, int row) {
         Leave leave;
         float* to = g.dx + (here.first + row) * g.lddx + here.n0 + i;
         if (last) leave.finish = Finish{to, g.lddx, nullptr, g.add ? to : nullptr};

@@ -12,6 +12,8 @@ constexpr double kParallelWork = 400e3;
 /// The same for decode, whose loops are many and short: a worker that has lost its core to another
 /// program holds up the token for milliseconds, which a small loop can never win back.
 constexpr double kParallelDecode = 4e6;
+/// Row blocks whose packed rows stay in the second-level cache while all panels pass by.
+constexpr int kRowSpan = 16;
 
 int panels(const Ops& ops, int n) { return (n + ops.panel - 1) / ops.panel; }
 
@@ -229,21 +231,18 @@ void Math::linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeigh
     }
     return;
   }
-  const size_t scratch = linearScratch(ops_.panel, g.k2);
-  reserve(scratch);
   const int blocks = blockCount(g.m, ops_.rowBlock);
   if (alone) {
-    for (int b = 0; b < blocks; b += ops_.rowSpan)
-      ops_.linear(g, b, std::min(b + ops_.rowSpan, blocks), 0, columns, scratch_[0].atLeast(scratch));
+    for (int b = 0; b < blocks; b += kRowSpan) ops_.linear(g, b, std::min(b + kRowSpan, blocks), 0, columns);
     return;
   }
   const int columnGrain = columns > 32 ? 16 : columns > 4 ? (columns + 3) / 4 : columns;
-  const int rowGrain = blocks >= 4 * threads() ? ops_.rowSpan / 2 : (blocks + threads() - 1) / threads();
+  const int rowGrain = blocks >= 4 * threads() ? kRowSpan / 2 : (blocks + threads() - 1) / threads();
   const int columnChunks = (columns + columnGrain - 1) / columnGrain;
   const int rowChunks = (blocks + rowGrain - 1) / rowGrain;
-  pool_.run(columnChunks * rowChunks, [&](int i, int worker) {
+  pool_.run(columnChunks * rowChunks, [&](int i, int) {
     const int part = i % rowChunks, p0 = i / rowChunks * columnGrain;
-    ops_.linear(g, blockStart(blocks, rowChunks, part), blockStart(blocks, rowChunks, part + 1), p0, std::min(p0 + columnGrain, columns), scratch_[worker].atLeast(scratch));
+    ops_.linear(g, blockStart(blocks, rowChunks, part), blockStart(blocks, rowChunks, part + 1), p0, std::min(p0 + columnGrain, columns));
   });
 }
 
@@ -298,7 +297,7 @@ void Math::linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool 
   g.dx = dx;
   g.lddx = lddx;
   g.add = add;
-  const size_t scratch = linearScratch(ops_.panel, g.r);
+  const size_t scratch = dxScratch(ops_.panel, g.r);
   reserve(scratch);
   const int columns = panels(ops_, w.k), blocks = blockCount(g.m, ops_.rowBlock);
   if (threads() == 1 || static_cast<double>(g.m) * g.n * g.k < kParallelWork) {

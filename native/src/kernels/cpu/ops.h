@@ -107,20 +107,19 @@ struct Ops {
   const char* name;
   int panel;     // outputs of a packed panel
   int rowBlock;  // most rows of a packed row block
-  int rowSpan;   // row blocks that share a pass over the weights best
 
   /// W [N,K] -> [ceil(N/panel)][K][panel], zero padded.
   void (*pack)(const float* w, int n, int k, float* out);
   /// X [rows,K], rows <= rowBlock -> [K][rows].
   void (*packRows)(const float* x, long ldx, int rows, int k, float* out);
-  /// Row blocks [b0,b1) x panels [p0,p1) of LinearArgs. scratch: linearScratch(panel, r) floats.
-  void (*linear)(const LinearArgs&, int b0, int b1, int p0, int p1, float* scratch);
+  /// Row blocks [b0,b1) x panels [p0,p1) of LinearArgs; reads xPacked.
+  void (*linear)(const LinearArgs&, int b0, int b1, int p0, int p1);
   /// All rows (M <= kSmallRows) x panels [p0,p1); reads x.
   void (*linearSmall)(const LinearArgs&, int p0, int p1);
   /// Some rows, each against a panel of its own weight [.,k], all at once: the sums of one hide the
   /// latency of another's. Same order over k as linearSmall.
   void (*rowPanels)(const RowPanel* items, int count, int k);
-  /// Row blocks [b0,b1) x input panels [p0,p1). scratch: as linear.
+  /// Row blocks [b0,b1) x input panels [p0,p1). scratch: dxScratch(panel, r) floats.
   void (*linearDx)(const LinearDxArgs&, int b0, int b1, int p0, int p1, float* scratch);
   /// out[r, n0:n1] += P^T Q: P [M,r], Q [M,N]. Gradients of A and B.
   void (*outer)(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
@@ -153,7 +152,7 @@ struct Ops {
 
 /// Contraction block of linearDx: bounds the scratch panel whatever N is.
 constexpr int kDxBlock = 1024;
-inline size_t linearScratch(int panel, int r) {
+inline size_t dxScratch(int panel, int r) {
   const size_t unpacked = static_cast<size_t>(kDxBlock + r + panel) * panel + kSlack;
   return unpacked > narrowDxScratch() ? unpacked : narrowDxScratch();
 }

@@ -32,7 +32,7 @@ float output(const LinearArgs& g, int row, int n, const float* x, long step, con
   return static_cast<float>(sum + (g.residual ? g.residual[row * g.ldy + n] : 0.0));
 }
 
-void linear(const LinearArgs& g, int b0, int b1, int p0, int p1, float*) {
+void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
   const int blocks = blockCount(g.m, kRowBlock);
   for (int b = b0; b < b1; ++b) {
     const int r0 = blockStart(g.m, blocks, b), rows = blockStart(g.m, blocks, b + 1) - r0;
@@ -353,7 +353,7 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float*) {
 
 const Ops* referenceOps() {
   static constexpr NarrowOps narrow{toBf16, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
-  static constexpr Ops ops{"reference", 1, kRowBlock, 16, pack, packRows, linear, linearSmall, rowPanels, linearDx,
+  static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, rowPanels, linearDx,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};
   return &ops;

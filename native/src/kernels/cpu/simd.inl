@@ -273,7 +273,7 @@ void packRows(const float* x, long ldx, int rows, int k, float* out) {
   transposeBlock(x, ldx, rows, k, 1.0f, out, rows);
 }
 
-void linear(const LinearArgs& g, int b0, int b1, int p0, int p1, float*) {
+void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
   const int blocks = blockCount(g.m, kRowBlock);
   for (int p = p0; p < p1; ++p) {
     const int n0 = p * kPanel;
@@ -752,11 +752,8 @@ void adamw(float* w, float* m, float* v, const float* g, size_t n, const AdamArg
   }
 }
 
-/// Row blocks whose packed rows stay in the second-level cache while all panels pass by.
-constexpr int kRowSpan = 16;
-
 constexpr Ops table(const char* name, const hindsight::NarrowOps* narrow) {
-  return Ops{name,      kPanel,          kRowBlock, kRowSpan, pack,   packRows,       linear,    linearSmall,
+  return Ops{name,      kPanel,          kRowBlock, pack,   packRows,       linear,    linearSmall,
              rowPanels, linearDx,  outer,           rmsnorm,   rmsnormBackward,        rope,      attention,
              attentionBackward, swiglu,  swigluBackward,    logSumExp,      softmaxScaled, adamw,  narrow};
 }
