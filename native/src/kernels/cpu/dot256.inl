@@ -4,9 +4,9 @@
 // Method (Goto's): the contraction is cut into blocks of lanes, a lane being one fp32 input or a pair of 16-bit ones. Of a
 // block, up to kGroupRows rows of A are widened once into [rows][lanes] for up to kGroupPanels panels of 64 outputs, and
 // the weight strip by strip: [lanes][strip] stays in the first-level cache while all the rows pass by. Between blocks the
-// sums wait in C [panels][kGroupRows][64]. bf16 is widened to fp32 and multiplied by FMA, in tiles of 3 rows x 32 outputs;
-// int8 x int8 to 16 bits and multiplied by vpmaddwd, which is exact, in tiles of 6 x 16. Both have 12 sums in registers;
-// the first loads less, the second needs a register for products. A tile asks for its share of the weights that come next.
+// sums wait in C [panels][kGroupRows][64]. bf16 is widened to fp32 and multiplied by FMA, int8 x int8 to 16 bits
+// and multiplied by vpmaddwd, which is exact; both in tiles of 6 rows x 16 outputs, 12 sums in registers. A tile asks for
+// its share of the weights that come next.
 //
 // Every sum runs over the lanes in their order, whatever the blocks.
 #include <immintrin.h>
@@ -16,14 +16,10 @@
 
 namespace {
 
-/// What a tile of sums of this type is: rows, vectors of outputs, lanes of a block (a strip of them takes 20 or 24 KB), and the
+/// What a tile of sums of this type is: rows, vectors of outputs, lanes of a block (a strip of them takes 20 KB), and the
 /// distance of widened rows, which is not a multiple of 1 KB: that would crowd them into few sets of the cache.
 template <class Sum>
 struct Shape {
-  static constexpr int rows = 3, vecs = 4, strip = vecs * kWidth, lanes = 192, row = lanes + 16;
-};
-template <>
-struct Shape<VecI> {
   static constexpr int rows = 6, vecs = 2, strip = vecs * kWidth, lanes = 320, row = lanes + 16;
 };
 constexpr int kGroupRows = 33 * kNarrowRows;
@@ -52,17 +48,13 @@ struct StripTile {
 
 // One lane. Inline assembly, because GCC regroups these sums and moves or spills what it then has to keep.
 template <int Rows>
-inline __attribute__((always_inline)) void addLane(Vec (&acc)[Rows][4], const float* a, const float* b) {
-  Vec x[Rows], w;
-#pragma GCC unroll 3
-  for (int r = 0; r < Rows; ++r) x[r] = (Vec)_mm256_broadcast_ss(a + r * Shape<Vec>::row);
-#pragma GCC unroll 4
-  for (int v = 0; v < 4; ++v) {
-    const VecAt& from = *reinterpret_cast<const VecAt*>(b + v * kWidth);
-    if constexpr (Rows == 1) asm("vmovups %3,%1\n\tvfmadd231ps %1,%2,%0" : "+x"(acc[0][v]), "=&x"(w) : "x"(x[0]), "m"(from));
-    else if constexpr (Rows == 2) asm("vmovups %5,%2\n\tvfmadd231ps %2,%3,%0\n\tvfmadd231ps %2,%4,%1" : "+x"(acc[0][v]), "+x"(acc[1][v]), "=&x"(w) : "x"(x[0]), "x"(x[1]), "m"(from));
-    else asm("vmovups %7,%3\n\tvfmadd231ps %3,%4,%0\n\tvfmadd231ps %3,%5,%1\n\tvfmadd231ps %3,%6,%2" : "+x"(acc[0][v]), "+x"(acc[1][v]), "+x"(acc[2][v]), "=&x"(w) : "x"(x[0]), "x"(x[1]), "x"(x[2]), "m"(from));
-  }
+inline __attribute__((always_inline)) void addLane(Vec (&acc)[Rows][2], const float* a, const float* b) {
+  const Vec w0 = load(b), w1 = load(b + kWidth);
+  Vec x;
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r)
+    asm("vbroadcastss %3,%2\n\tvfmadd231ps %4,%2,%0\n\tvfmadd231ps %5,%2,%1"
+        : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x) : "m"(a[r * Shape<Vec>::row]), "x"(w0), "x"(w1));
 }
 template <int Rows>
 inline __attribute__((always_inline)) void addLane(VecI (&acc)[Rows][2], const float* a, const float* b) {
@@ -106,12 +98,9 @@ void runStrip(const StripTile& t) {
   }
 }
 
-inline void stripTile(Vec, int rows, const StripTile& t) {
-  static constexpr void (*at[])(const StripTile&) = {runStrip<Vec, 1>, runStrip<Vec, 2>, runStrip<Vec, 3>};
-  at[rows - 1](t);
-}
-inline void stripTile(VecI, int rows, const StripTile& t) {
-  static constexpr void (*at[])(const StripTile&) = {runStrip<VecI, 1>, runStrip<VecI, 2>, runStrip<VecI, 3>, runStrip<VecI, 4>, runStrip<VecI, 5>, runStrip<VecI, 6>};
+template <class Sum>
+inline void stripTile(int rows, const StripTile& t) {
+  static constexpr void (*at[])(const StripTile&) = {runStrip<Sum, 1>, runStrip<Sum, 2>, runStrip<Sum, 3>, runStrip<Sum, 4>, runStrip<Sum, 5>, runStrip<Sum, 6>};
   at[rows - 1](t);
 }
 
@@ -135,8 +124,8 @@ inline void widenRow(const uint8_t* x, int groups, float* out) {
 /// A strip of a panel [groups][64][2] of bf16.
 inline void widenStrip(const uint16_t* w, int groups, float* out, long ldw = 2 * kNarrowPanel) {
   for (int g = 0; g < groups; ++g, w += ldw, out += 2 * kWide)
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) {
+#pragma GCC unroll 2
+    for (int v = 0; v < Shape<Vec>::vecs; ++v) {
       const VecI lanes = loadInts(w + 2 * v * kWidth);
       storeInts(out + v * kWidth, lanes << 16);
       storeInts(out + kWide + v * kWidth, lanes & -65536);
@@ -145,8 +134,8 @@ inline void widenStrip(const uint16_t* w, int groups, float* out, long ldw = 2 *
 /// A strip of a panel [groups][64][4] of bytes, to fp32.
 inline void widenStrip(const int8_t* w, int groups, float* out) {
   for (int g = 0; g < groups; ++g, w += 4 * kNarrowPanel, out += 4 * kWide)
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) {
+#pragma GCC unroll 2
+    for (int v = 0; v < Shape<Vec>::vecs; ++v) {
       const VecI lanes = loadInts(w + 4 * v * kWidth);
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) store(out + i * kWide + v * kWidth, __builtin_convertvector(lanes << (24 - 8 * i) >> 24, Vec));
@@ -287,7 +276,7 @@ void bf16Tile(int rows, const BfTile& t) {
   const int cols = 16 * t.strips;
   if (rows == 1 && t.strips == 4) return fewPairs<1, 8>(t, 0);
   if (rows <= 2) {
-    for (int s = 0; s < cols; s += kWide) rows == 1 ? fewPairs<1, 4>(t, s) : fewPairs<2, 4>(t, s);
+    for (int s = 0; s < cols; s += 4 * kWidth) rows == 1 ? fewPairs<1, 4>(t, s) : fewPairs<2, 4>(t, s);
     return;
   }
   float a[rowsAtOnce * Shape<Vec>::row], b[most * kWide];
@@ -316,7 +305,7 @@ void bf16Tile(int rows, const BfTile& t) {
         for (int r = 0; r < height; r += Shape<Vec>::rows) {
           Leave leave;
           if (last) leave.finish = moved(t.finish, r0 + r, s);
-          stripTile(Vec{}, height - r < Shape<Vec>::rows ? height - r : Shape<Vec>::rows, {a + r * Shape<Vec>::row, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, leave});
+          stripTile<Vec>(height - r < Shape<Vec>::rows ? height - r : Shape<Vec>::rows, {a + r * Shape<Vec>::row, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, leave});
         }
       }
     }
@@ -429,7 +418,7 @@ inline void multiply(const Group& g, int lanes, bool add, const Lines& rowsNext,
             bringToWrite(finish.to + r * finish.ldto + line);
             if (finish.residual && finish.residual != finish.to) __builtin_prefetch(finish.residual + r * finish.ldto + line);
           }
-      stripTile(Sum{}, rows, t);
+      stripTile<Sum>(rows, t);
       if (finish.to && cols < strip) finishPart(finish, t.c, rows, cols);
     }
   }
