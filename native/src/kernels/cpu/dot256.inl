@@ -16,17 +16,13 @@
 
 namespace {
 
-/// What a tile of sums of this type is: rows, vectors of outputs, lanes of a block (a strip of them takes 20 KB), and the
-/// distance of widened rows, which is not a multiple of 1 KB: that would crowd them into few sets of the cache.
-template <class Sum>
-struct Shape {
-  static constexpr int rows = 6, vecs = 2, strip = vecs * kWidth, lanes = 320, row = lanes + 16;
-};
+/// A tile: rows and vectors of outputs; lanes of a block, of which a strip takes 20 KB; and the distance of widened rows,
+/// which is not a multiple of 1 KB: that would crowd them into few sets of the cache.
+constexpr int kTileRows = 6, kTileVecs = 2, kWide = kTileVecs * kWidth, kLanes = 320, kWideRow = kLanes + 16;
 constexpr int kGroupRows = 33 * kNarrowRows;
 constexpr int kGroupPanels = hindsight::kDxPanels;
 constexpr size_t kSumsOfPanel = static_cast<size_t>(kGroupRows) * kNarrowPanel;
-constexpr int kWide = Shape<Vec>::strip;
-static_assert(kGroupPanels * kSumsOfPanel + static_cast<size_t>(kGroupRows) * Shape<VecI>::row + Shape<Vec>::lanes * kWide <= hindsight::narrowDxScratch(), "fits narrowDxScratch()");
+static_assert(kGroupPanels * kSumsOfPanel + static_cast<size_t>(kGroupRows) * kWideRow + kLanes * kWide <= hindsight::narrowDxScratch(), "fits narrowDxScratch()");
 
 /// How the sums of a tile leave it. `scale` times `offset`'s difference where int8 met int8.
 struct Leave {
@@ -35,7 +31,7 @@ struct Leave {
   Finish finish;
 };
 
-/// C[rows][strip] (+)= A B; rows of A lie Shape<Sum>::row apart.
+/// C[rows][strip] (+)= A B; rows of A lie kWideRow apart.
 struct StripTile {
   const float* a;
   const float* b;
@@ -54,7 +50,7 @@ inline __attribute__((always_inline)) void addLane(Vec (&acc)[Rows][2], const fl
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r)
     asm("vbroadcastss %3,%2\n\tvfmadd231ps %4,%2,%0\n\tvfmadd231ps %5,%2,%1"
-        : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x) : "m"(a[r * Shape<Vec>::row]), "x"(w0), "x"(w1));
+        : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x) : "m"(a[r * kWideRow]), "x"(w0), "x"(w1));
 }
 template <int Rows>
 inline __attribute__((always_inline)) void addLane(VecI (&acc)[Rows][2], const float* a, const float* b) {
@@ -63,12 +59,12 @@ inline __attribute__((always_inline)) void addLane(VecI (&acc)[Rows][2], const f
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r)
     asm("vbroadcastss %4,%2\n\tvpmaddwd %5,%2,%3\n\tvpmaddwd %6,%2,%2\n\tvpaddd %3,%0,%0\n\tvpaddd %2,%1,%1"
-        : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x), "=&x"(product) : "m"(a[r * Shape<VecI>::row]), "x"(w0), "x"(w1));
+        : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x), "=&x"(product) : "m"(a[r * kWideRow]), "x"(w0), "x"(w1));
 }
 
 template <class Sum, int Rows>
 void runStrip(const StripTile& t) {
-  constexpr int vecs = Shape<Sum>::vecs, strip = Shape<Sum>::strip;
+  constexpr int vecs = kTileVecs, strip = kWide;
   Sum acc[Rows][vecs];
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r)
@@ -125,7 +121,7 @@ inline void widenRow(const uint8_t* x, int groups, float* out) {
 inline void widenStrip(const uint16_t* w, int groups, float* out, long ldw = 2 * kNarrowPanel) {
   for (int g = 0; g < groups; ++g, w += ldw, out += 2 * kWide)
 #pragma GCC unroll 2
-    for (int v = 0; v < Shape<Vec>::vecs; ++v) {
+    for (int v = 0; v < kTileVecs; ++v) {
       const VecI lanes = loadInts(w + 2 * v * kWidth);
       storeInts(out + v * kWidth, lanes << 16);
       storeInts(out + kWide + v * kWidth, lanes & -65536);
@@ -135,7 +131,7 @@ inline void widenStrip(const uint16_t* w, int groups, float* out, long ldw = 2 *
 inline void widenStrip(const int8_t* w, int groups, float* out) {
   for (int g = 0; g < groups; ++g, w += 4 * kNarrowPanel, out += 4 * kWide)
 #pragma GCC unroll 2
-    for (int v = 0; v < Shape<Vec>::vecs; ++v) {
+    for (int v = 0; v < kTileVecs; ++v) {
       const VecI lanes = loadInts(w + 4 * v * kWidth);
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) store(out + i * kWide + v * kWidth, __builtin_convertvector(lanes << (24 - 8 * i) >> 24, Vec));
@@ -143,7 +139,7 @@ inline void widenStrip(const int8_t* w, int groups, float* out) {
 }
 /// The same to pairs of words, as widenRow.
 inline void widenPairs(const int8_t* w, int groups, float* out) {
-  constexpr int strip = Shape<VecI>::strip;
+  constexpr int strip = kWide;
   for (int g = 0; g < groups; ++g, w += 4 * kNarrowPanel, out += 2 * strip)
 #pragma GCC unroll 2
     for (int v = 0; v < 2; ++v) {
@@ -272,14 +268,14 @@ void fewPairs(const BfTile& t, int s) {
 
 /// Any number of rows; up to 32 columns at a time are computed.
 void bf16Tile(int rows, const BfTile& t) {
-  constexpr int most = Shape<Vec>::lanes, rowsAtOnce = 66;
+  constexpr int most = kLanes, rowsAtOnce = 66;
   const int cols = 16 * t.strips;
   if (rows == 1 && t.strips == 4) return fewPairs<1, 8>(t, 0);
   if (rows <= 2) {
     for (int s = 0; s < cols; s += 4 * kWidth) rows == 1 ? fewPairs<1, 4>(t, s) : fewPairs<2, 4>(t, s);
     return;
   }
-  float a[rowsAtOnce * Shape<Vec>::row], b[most * kWide];
+  float a[rowsAtOnce * kWideRow], b[most * kWide];
   struct Piece {
     const Part* part;
     int first, lanes;
@@ -299,13 +295,13 @@ void bf16Tile(int rows, const BfTile& t) {
     for (int r0 = 0; r0 < rows; r0 += rowsAtOnce) {
       const int height = rows - r0 < rowsAtOnce ? rows - r0 : rowsAtOnce;
       for (int r = 0; r < height; ++r)
-        for (int i = 0, to = 0; i < count; to += pieces[i++].lanes) widenHalves(pieces[i].part->a + (r0 + r) * pieces[i].part->lda + pieces[i].first, pieces[i].lanes, a + r * Shape<Vec>::row + to);
+        for (int i = 0, to = 0; i < count; to += pieces[i++].lanes) widenHalves(pieces[i].part->a + (r0 + r) * pieces[i].part->lda + pieces[i].first, pieces[i].lanes, a + r * kWideRow + to);
       for (int s = 0; s < cols; s += kWide) {
         for (int i = 0, to = 0; i < count; to += pieces[i++].lanes) widenStrip(pieces[i].part->b + pieces[i].first / 2 * t.ldb + 2 * s, pieces[i].lanes / 2, b + to * kWide, t.ldb);
-        for (int r = 0; r < height; r += Shape<Vec>::rows) {
+        for (int r = 0; r < height; r += kTileRows) {
           Leave leave;
           if (last) leave.finish = moved(t.finish, r0 + r, s);
-          stripTile<Vec>(height - r < Shape<Vec>::rows ? height - r : Shape<Vec>::rows, {a + r * Shape<Vec>::row, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, leave});
+          stripTile<Vec>(height - r < kTileRows ? height - r : kTileRows, {a + r * kWideRow, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, leave});
         }
       }
     }
@@ -366,14 +362,14 @@ void int8Tile(int rows, const ByteTile& t) {
 struct Group {
   int first, rows, n0, n1;
   float* sums;   // C
-  float* wide;   // A, rows Shape::row apart
+  float* wide;   // A, rows kWideRow apart
   float* strip;  // B
   int next;      // first row of the group after this one
   float* c(int n, int row) const { return sums + n / kNarrowPanel * kSumsOfPanel + static_cast<size_t>(row) * kNarrowPanel + n % kNarrowPanel; }
 };
 inline Group group(float* scratch, int first, int rows, int n0, int n1, int next) {
   float* strip = scratch + kGroupPanels * kSumsOfPanel;
-  return {first, rows, n0, n1, scratch, strip + Shape<Vec>::lanes * kWide, strip, next};
+  return {first, rows, n0, n1, scratch, strip + kLanes * kWide, strip, next};
 }
 
 /// Memory that will be wanted: `count` pieces of `lines` cache lines, `step` bytes apart.
@@ -398,7 +394,7 @@ inline Lines rowsAhead(const Group& g, const void* x, long ldBytes, long at, boo
 /// ask for meanwhile, and last(n, row) says how the sums leave; where a strip is not whole they leave through C.
 template <class Sum, class Make, class Next, class Last>
 inline void multiply(const Group& g, int lanes, bool add, const Lines& rowsNext, Make make, Next next, Last last) {
-  constexpr int strip = Shape<Sum>::strip, most = Shape<Sum>::rows;
+  constexpr int strip = kWide, most = kTileRows;
   const int tiles = blockCount(g.rows, most), width = g.n1 - g.n0;
   const int eachRow = blockCount(rowsNext.count, blockCount(width, strip) * tiles);
   for (int n = 0, i = 0; n < width; n += strip) {
@@ -409,7 +405,7 @@ inline void multiply(const Group& g, int lanes, bool add, const Lines& rowsNext,
       const int rows = g.rows - first < most ? g.rows - first : most;
       bringNear(ahead, tile, each);
       bringNear(rowsNext, i, eachRow);
-      StripTile t{g.wide + first * Shape<Sum>::row, b, lanes, g.c(n, first), kNarrowPanel, add, last(n, first)};
+      StripTile t{g.wide + first * kWideRow, b, lanes, g.c(n, first), kNarrowPanel, add, last(n, first)};
       const Finish finish = t.leave.finish;
       if (cols < strip) t.leave.finish = Finish{};
       if (finish.to)
@@ -430,10 +426,10 @@ inline size_t panelAt(int n, int k) { return static_cast<size_t>(n / kNarrowPane
 /// The bf16 product X2 W2^T, last of a sum. `finish` as last of multiply().
 template <class Last>
 inline void multiplyLora(const Group& g, const uint16_t* x2, long ldx2, const uint16_t* w2, int k2, Last last) {
-  const int k = padded4(k2), step = hindsight::blockLength(k, Shape<Vec>::lanes);
+  const int k = padded4(k2), step = hindsight::blockLength(k, kLanes);
   for (int k0 = 0; k0 < k; k0 += step) {
     const int lanes = k - k0 < step ? k - k0 : step;
-    for (int r = 0; r < g.rows; ++r) widenHalves(x2 + (g.first + r) * ldx2 + k0, lanes, g.wide + r * Shape<Vec>::row);
+    for (int r = 0; r < g.rows; ++r) widenHalves(x2 + (g.first + r) * ldx2 + k0, lanes, g.wide + r * kWideRow);
     const auto make = [&](int n) {
       widenStrip(w2 + panelAt(g.n0 + n, k) + static_cast<size_t>(k0) * kNarrowPanel + n % kNarrowPanel * 2, lanes / 2, g.strip);
       return g.strip;
@@ -450,7 +446,7 @@ enum class Kind { Halves, Bytes, BytesByHalves };
 template <Kind kind, class Sum>
 void linearGroup(const NarrowArgs& g, const Group& group) {
   constexpr int itemBytes = kind == Kind::Halves ? 2 : 1, perLine = 4 / itemBytes, perLane = kind == Kind::Bytes ? 2 : 1;
-  const int k = padded4(g.k), step = hindsight::blockLength(k, Shape<Sum>::lanes * perLane);
+  const int k = padded4(g.k), step = hindsight::blockLength(k, kLanes * perLane);
   const char* w = static_cast<const char*>(g.w);
   const auto source = [&](int k0, int n) { return w + (panelAt(group.n0 + n, k) + static_cast<size_t>(k0) * kNarrowPanel + n % kNarrowPanel * perLine) * itemBytes; };
   const auto finish = [&](int n, int row) {
@@ -463,7 +459,7 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
     const bool last = k0 + length == k;
     for (int r = 0; r < group.rows; ++r) {
       const size_t from = static_cast<size_t>(group.first + r) * k + k0;
-      float* to = group.wide + r * Shape<Sum>::row;
+      float* to = group.wide + r * kWideRow;
       if (kind == Kind::Bytes) widenRow(g.xBytes + from, length / 4, to);
       else widenHalves(g.x + from, length, to);
     }
@@ -475,9 +471,9 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
       return group.strip;
     };
     const auto next = [&](int n) -> Lines {
-      const bool within = group.n0 + n + Shape<Sum>::strip < group.n1;
+      const bool within = group.n0 + n + kWide < group.n1;
       if (!within && last) return {};
-      return {within ? source(k0, n + Shape<Sum>::strip) : source(k0 + length, 0), 4 * kNarrowPanel, length / perLine, Shape<Sum>::strip / 16};
+      return {within ? source(k0, n + kWide) : source(k0 + length, 0), 4 * kNarrowPanel, length / perLine, kWide / 16};
     };
     const auto leaves = [&](int n, int row) {
       Leave leave;
@@ -529,13 +525,13 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* sc
 template <class Item>
 void dxTerm(const NarrowDxArgs& g, int t, const Group& group) {
   const auto& term = g.term[t];
-  constexpr int step = Shape<Vec>::lanes / kNarrowPanel * kNarrowPanel;
+  constexpr int step = kLanes / kNarrowPanel * kNarrowPanel;
   const int k = padded4(g.k);
   const auto source = [&](int n, int input) { return static_cast<const Item*>(term.w) + panelAt(n, k) + static_cast<size_t>(group.n0 + input) * kNarrowPanel; };
   for (int n0 = 0; n0 < term.n; n0 += step) {
     const int lanes = term.n - n0 < step ? term.n - n0 : step;
     const bool last = n0 + lanes == term.n && t == g.terms - 1 && !g.k2;
-    for (int r = 0; r < group.rows; ++r) widenHalves(term.dy + (group.first + r) * term.lddy + n0, lanes, group.wide + r * Shape<Vec>::row);
+    for (int r = 0; r < group.rows; ++r) widenHalves(term.dy + (group.first + r) * term.lddy + n0, lanes, group.wide + r * kWideRow);
     const auto make = [&](int input) {
       for (int n = 0; n < lanes; n += kNarrowPanel) {
         for (int i = 0; i < kWide; i += 16) {
@@ -586,7 +582,7 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
 inline void copyRows(const Group& g, const float* x, long ldx, int k0, int lanes) {
   for (int r = 0; r < g.rows; ++r) {
     const float* from = x + (g.first + r) * ldx + k0;
-    float* to = g.wide + r * Shape<Vec>::row;
+    float* to = g.wide + r * kWideRow;
     for (int i = 0; i < lanes; i += kWidth) store(to + i, load(from + i));
   }
 }
@@ -606,7 +602,7 @@ inline void floatGroups(int m, int n, int b0, int b1, int p0, int p1, float* scr
 
 /// dX where N is large (the head): panels of inputs share a pass over the rows of dY, which come from far away.
 void floatDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scratch) {
-  constexpr int step = Shape<Vec>::lanes;
+  constexpr int step = kLanes;
   floatGroups(g.m, g.k, b0, b1, p0, p1, scratch, [&](const Group& here) {
     const auto source = [&](const float* w, int n, int i) { return w + static_cast<size_t>(n) * g.k + static_cast<size_t>(here.n0 + i) * kPanel; };
     /// C (+)= dY W for the outputs [n0, n0 + lanes) of w.
