@@ -18,7 +18,15 @@ const english = {
     onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: 'export {};' }));
   },
 };
-const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, plugins: [english], write: false };
+/** The editor's interface is copied once, not once for each of the modules that name it. */
+const editorOnce = {
+  name: 'editorOnce',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^vscode$/ }, ({ namespace, kind }) => (namespace === 'editor' || kind === 'require-call' ? { path: 'vscode', external: true } : { path: 'vscode', namespace: 'editor' }));
+    onLoad({ filter: /.*/, namespace: 'editor' }, () => ({ contents: "export * from 'vscode';" }));
+  },
+};
+const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, plugins: [english, editorOnce], write: false };
 
 const programs = {
   engine: { in: 'daemon/engine/main.ts' },

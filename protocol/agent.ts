@@ -3,7 +3,7 @@
  * name (`stream`) which the notifications and the questions that belong to it repeat.
  */
 import { z } from 'zod';
-import { jsonSchema } from './engine.ts';
+import { jsonSchema } from './jsonSchema.ts';
 import { notification, request } from './message.ts';
 
 const uri = z.string().min(1);

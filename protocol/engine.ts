@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { versionRange } from './handshake.ts';
+import { jsonSchema } from './jsonSchema.ts';
 import { notification, request } from './message.ts';
 
 const ids = z.array(z.int().nonnegative());
@@ -120,9 +121,6 @@ export type Sampling = z.output<typeof sampling>;
 /** Typing is served before what is computed ahead of it, that before chat, chat before the judge, everything
  *  before training. */
 export const PRIORITY = { typing: 4, ahead: 3, chat: 2, judge: 1, training: 0 } as const;
-
-/** A JSON Schema; zod's `toJSONSchema` makes them. */
-export const jsonSchema = z.record(z.string(), z.unknown());
 
 export const generate = request(
   'generate',

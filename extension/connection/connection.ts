@@ -6,7 +6,7 @@ import type { RequestMessage, Result } from '../../protocol/message.ts';
 import { call, type CallOptions, type Link } from '../../protocol/transport.ts';
 import type { z } from 'zod';
 import { Backoff, RECONNECT } from './backoff.ts';
-import { startClient, type ClientOrder, type LiveClient } from './client.ts';
+import type { ClientOrder, LiveClient } from './client.ts';
 import { openDaemon, type DaemonProgram } from './open.ts';
 
 export interface ConnectionOrder extends Omit<ClientOrder, 'prepare'> {
@@ -87,6 +87,8 @@ export class DaemonConnection implements vscode.Disposable {
   async #connectOnce(): Promise<void> {
     const { order } = this;
     const socket = await openDaemon(order.home, order.program, this.#stopping.signal, (line) => order.log.info(line));
+    // Only now: the language client takes as long to load as all the rest, and activation does not need it.
+    const { startClient } = await import('./client.ts');
     const live = await startClient(socket, { ...order, prepare: (client) => order.listen(linkOf(client)) });
     if (this.#stopping.signal.aborted) return live.stop();
     this.#live = live;
