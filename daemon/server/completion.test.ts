@@ -213,6 +213,13 @@ describe('a person who turns suggestions down', () => {
     await typist.type('\n  const next = ', 'accepted');
     expect(await typist.ask(4000)).toBeNull();
     await expect.poll(() => told.at(-1)?.quietUntil).toBeGreaterThan(clock.now());
+    const asked = (await typist.ask(0, 'invoked'))?.insertText ?? '';
+    expect(asked.length).toBeGreaterThan(1);
+    await typist.type(asked.slice(0, 1));
+    expect((await typist.ask(4000))?.insertText, 'what was asked for goes on').toBe(asked.slice(1));
+    await typist.replace(typist.cursor - 2, 2, '');
+    await typist.type(` ${asked.slice(0, 1)}`);
+    expect(await typist.ask(4000), 'and does not come back by itself').toBeNull();
     expect(await typist.ask(0, 'invoked')).not.toBeNull();
     clock.advance(QUIET_MS);
     expect((await call(typist.link, statusGet, { workspace: WORKSPACE })).quietUntil).toBeNull();

@@ -137,12 +137,13 @@ export class CompletionService {
     const { clock, intake, changed } = this.parts;
     const key = keyOf(window.session, uri);
     this.#typedAt = clock.now();
-    const standing = this.#typing?.standing(key, text, offset) ?? null;
+    const delay = trigger === 'typing' && this.#typing !== null ? this.#typing.delayMs(window.workspace) : 0;
+    // Left alone, a person who asked for one still types through it.
+    const standing = this.#typing?.standing(key, text, offset, delay === null) ?? null;
     if (standing !== null) {
       this.#newest.stop(key);
       return standing;
     }
-    const delay = trigger === 'typing' && this.#typing !== null ? this.#typing.delayMs(window.workspace) : 0;
     if (delay === null) return null;
     const ahead = this.#typing?.takeAhead(key, text, offset) ?? null;
     const computed = await this.#newest.run(key, ahead === null ? delay : 0, signal, async (either) => {

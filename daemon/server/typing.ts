@@ -69,9 +69,11 @@ export class Typing {
 
   constructor(private readonly parts: TypingParts) {}
 
-  /** An offer of the document that goes on at the cursor. */
-  standing(key: string, text: string, offset: number): Offer | null {
+  /** An offer of the document that goes on at the cursor.
+   *  @param unbroken  only one that was never written over, nor the text before it taken back */
+  standing(key: string, text: string, offset: number, unbroken: boolean): Offer | null {
     for (const offer of this.#typed.get(key)?.offers ?? []) {
+      if (unbroken && !offer.unbroken) continue;
       const rest = restAt(offer, text, offset);
       if (rest !== null) return { turn: offer.turn, text: rest };
     }
@@ -83,7 +85,7 @@ export class Typing {
     if (turn.shownText === '') return;
     const typed = this.#typed.get(key) ?? { offers: [], rejectedAt: null, ahead: null };
     const cut = turn.finishReason === 'length' && turn.sampling.stop?.[0] === BLOCK.stop[0];
-    const offer: StandingOffer = { turn: turn.id, text: turn.shownText, prefix: text.slice(0, turn.offset), suffix: text.slice(turn.offset), cut, agreed: 0, taken: false };
+    const offer: StandingOffer = { turn: turn.id, text: turn.shownText, prefix: text.slice(0, turn.offset), suffix: text.slice(turn.offset), cut, agreed: 0, taken: false, unbroken: true };
     typed.offers = [offer, ...typed.offers].slice(0, STANDING);
     this.#typed.set(key, typed);
   }

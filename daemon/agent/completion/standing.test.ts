@@ -4,7 +4,7 @@ import type { StandingOffer } from './standing.ts';
 
 const PREFIX = 'const a = 1;\n';
 const SUFFIX = '\nconst z = 2;\n';
-const offerOf = (text: string): StandingOffer => ({ turn: 't', text, prefix: PREFIX, suffix: SUFFIX, cut: false, agreed: 0, taken: false });
+const offerOf = (text: string): StandingOffer => ({ turn: 't', text, prefix: PREFIX, suffix: SUFFIX, cut: false, agreed: 0, taken: false, unbroken: true });
 /** The document with a text at the offer's place; `|` is the cursor, at its end where there is none. */
 function at(written: string): [text: string, offset: number] {
   const cursor = written.includes('|') ? written.indexOf('|') : written.length;

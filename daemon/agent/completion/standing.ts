@@ -17,6 +17,8 @@ export interface StandingOffer {
   agreed: number;
   /** It was accepted in part. */
   taken: boolean;
+  /** It has gone on with every change since it was offered. */
+  unbroken: boolean;
 }
 
 /** What a change of the document says of an offer: it goes on; it stands there in full; something else was
@@ -37,14 +39,14 @@ const CLOSERS = /^[)\]}>"'`]+$/;
 export function look(offer: StandingOffer, text: string): Seen {
   const { prefix, suffix } = offer;
   const here = text.length >= prefix.length + suffix.length && text.startsWith(prefix) && text.endsWith(suffix);
-  if (!here) return { offer: { ...offer, agreed: 0 }, sight: 'left', accepted: false };
+  if (!here) return { offer: { ...offer, agreed: 0, unbroken: false }, sight: 'left', accepted: false };
   const written = unix(text.slice(prefix.length, text.length - suffix.length));
   const agreed = commonLength(written, offer.text);
   const beyond = written.slice(agreed);
   const complete = agreed === offer.text.length;
   const accepted = agreed > offer.agreed + 1 && (beyond === '' || CLOSERS.test(beyond));
   const sight = complete ? 'complete' : beyond === '' || CLOSERS.test(beyond) ? 'stands' : 'contradicted';
-  return { offer: { ...offer, agreed, taken: offer.taken || accepted }, sight, accepted };
+  return { offer: { ...offer, agreed, taken: offer.taken || accepted, unbroken: offer.unbroken && sight !== 'contradicted' }, sight, accepted };
 }
 
 /** What is left of an offer at the cursor.
