@@ -24,8 +24,11 @@ import { adaptersPath, journalPath } from './home.ts';
 import { tryConnect } from './socket.ts';
 
 const HINDSIGHT = resolve(import.meta.dirname, '../../dist/hindsight.js');
-/** HINDSIGHT_KILLS=1000 is the whole claim and takes an hour or two; a failure names its seed's turn. */
-const KILLS = Number(process.env['HINDSIGHT_KILLS'] ?? (process.env['HINDSIGHT_FULL'] === '1' ? 50 : 6));
+const FULL = process.env['HINDSIGHT_FULL'] === '1';
+/** Twenty workspaces of fifty kills are the whole claim, a thousand, and take an hour and more. */
+const KILLS = Number(process.env['HINDSIGHT_KILLS'] ?? (FULL ? 50 : 6));
+const SEED = process.env['HINDSIGHT_SEED'];
+const SEEDS = SEED !== undefined ? [Number(SEED)] : FULL ? Array.from({ length: 20 }, (_, index) => 101 + index) : [17];
 /** An engine that was killed is back long before, also on a busy machine. */
 const NO_ANSWER_MS = 180_000;
 const WORKSPACE = 'file:///p';
@@ -34,7 +37,7 @@ const SESSION = 's';
 
 let home: string;
 let daemon: ChildProcess | null = null;
-let seed = Number(process.env['HINDSIGHT_SEED'] ?? 17);
+let seed: number;
 
 beforeEach(() => (home = mkdtempSync(join(tmpdir(), 'hindsight-crash-'))));
 afterEach(() => {
@@ -147,7 +150,8 @@ class Editor {
   }
 }
 
-it(`loses nothing and trains nothing twice across ${KILLS} kills of daemon and engine`, async () => {
+it.each(SEEDS)(`loses nothing and trains nothing twice across ${KILLS} kills of daemon and engine, seed %i`, async (start) => {
+  seed = start;
   const editor = new Editor();
   await editor.connect();
   let index = 0;
