@@ -70,10 +70,10 @@ suite('what was learned, and what is stored', () => {
       for (let each = 0; each < times; each += 1) await vscode.commands.executeCommand('hindsight.refreshLearning');
     };
     await refresh(100);
-    const [heap, nodes] = [heapAfterCollection(), await user.count(`${IN_PAGE}*`)];
+    const [heap, nodes] = [await heapAfterCollection(), await user.count(`${IN_PAGE}*`)];
     await refresh(REFRESHES);
     await eventually('the page is as large as before', async () => (await user.count(`${IN_PAGE}*`)) === nodes || undefined);
-    const growth = (heapAfterCollection() - heap) / 1024 / 1024;
+    const growth = ((await heapAfterCollection()) - heap) / 1024 / 1024;
     assert.ok(growth < 8, `the extension host's heap grew by ${growth.toFixed(1)} MB`);
   });
 
