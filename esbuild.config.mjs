@@ -26,21 +26,29 @@ const editorOnce = {
     onLoad({ filter: /.*/, namespace: 'editor' }, () => ({ contents: "export * from 'vscode';" }));
   },
 };
-const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, plugins: [english, editorOnce], write: false };
+/** What activation loads is small: the window's bundle comes after it. */
+const windowApart = {
+  name: 'windowApart',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/window\.ts$/ }, ({ kind }) => (kind === 'dynamic-import' ? { path: './window.js', external: true } : undefined));
+  },
+};
+const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, plugins: [english, editorOnce, windowApart], write: false };
 
 const programs = {
   engine: { in: 'daemon/engine/main.ts' },
   hindsight: { in: 'daemon/main.ts', banner: { js: '#!/usr/bin/env node' } },
-  /** Small, because the window waits while it is compiled. */
-  extension: { in: 'extension/extension.ts', minify: true },
+  /** Small, because the editor waits while they are compiled. */
+  extension: { in: 'extension/extension.ts', minify: true, supported: { 'dynamic-import': false } },
+  window: { in: 'extension/window.ts', minify: true },
   /** Of the learning view's webview. */
   learningPage: { in: 'extension/learning/page/page.ts', browser: true },
 };
 
 async function bundle(name) {
-  const { in: entry, banner, browser, minify = false } = programs[name];
+  const { in: entry, browser = false, ...options } = programs[name];
   const outfile = path.join(root, 'dist', `${name}.js`);
-  const { outputFiles } = await build({ ...common, minify, entryPoints: [entry], outfile, ...(banner ? { banner } : {}), ...(browser ? { platform: 'browser', format: 'iife', target: 'es2022' } : {}) });
+  const { outputFiles } = await build({ ...common, ...options, entryPoints: [entry], outfile, ...(browser ? { platform: 'browser', format: 'iife', target: 'es2022' } : {}) });
   mkdirSync(path.dirname(outfile), { recursive: true });
   for (const file of outputFiles) {
     if (existsSync(file.path) && Buffer.compare(readFileSync(file.path), file.contents) === 0) continue;

@@ -1,14 +1,12 @@
-// Activation, and nothing else.
+// Activation, and nothing else: where there is no trust or no folder, nothing more is even loaded.
 import * as vscode from 'vscode';
-import { speak } from './translate.ts';
 import { COMMANDS } from './views/commandIds.ts';
-import { HindsightWindow } from './window.ts';
+import type { HindsightWindow } from './window.ts';
 
 let open: HindsightWindow | undefined;
 
 /** Architecture invariant: in a workspace that is not trusted nothing is started, read or recorded. */
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
-  speak(vscode.l10n.t);
   const log = vscode.window.createOutputChannel('Hindsight', { log: true });
   context.subscriptions.push(log, vscode.commands.registerCommand(COMMANDS.showLog, () => log.show()));
   if (vscode.workspace.isTrusted) return openWindow(context, log);
@@ -23,7 +21,9 @@ async function openWindow(context: vscode.ExtensionContext, log: vscode.LogOutpu
   const folder = vscode.workspace.workspaceFolders?.find((each) => each.uri.scheme === 'file');
   if (folder === undefined) return log.info('no folder is open: Hindsight learns per folder, and waits');
   const from = performance.now();
-  open = new HindsightWindow(context, folder, log);
+  // A bundle of its own (esbuild.config.mjs); the editor's commands wait for it.
+  const { windowOn } = await import('./window.ts');
+  open = windowOn(context, folder, log);
   await open.open();
   log.info(`activated in ${Math.round(performance.now() - from)} ms`);
 }

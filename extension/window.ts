@@ -26,6 +26,7 @@ import { Recorder } from './signals/recorder.ts';
 import { userSeal, type Seal } from './signals/seal.ts';
 import { RemoteEngines } from './remote/remote.ts';
 import { AgentWindow } from './agentWindow.ts';
+import { speak } from './translate.ts';
 import { registerWindowCommands } from './views/commands.ts';
 import { LearningView } from './views/learning.ts';
 import { StatusBar } from './views/statusBar.ts';
@@ -33,6 +34,12 @@ import { StatusBar } from './views/statusBar.ts';
 /** A signal is on its way within this time, and on disk. */
 const FLUSH_MS = 200;
 const CLOSE_DEADLINE_MS = 2000;
+
+/** Speaks the editor's language from its first word. */
+export function windowOn(...place: ConstructorParameters<typeof HindsightWindow>): HindsightWindow {
+  speak(vscode.l10n.t);
+  return new HindsightWindow(...place);
+}
 
 export class HindsightWindow {
   readonly #workspace: string;

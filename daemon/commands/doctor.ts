@@ -129,7 +129,7 @@ async function modelRuns(): Promise<string> {
 
 /** It needs an editor around it: it is resolved here, and part of the extension's bundle. */
 function languageClient(): string {
-  const bundle = join(__dirname, 'extension.js');
+  const bundle = join(__dirname, 'window.js');
   return existsSync(bundle) ? 'part of the extension' : resolvable('vscode-languageclient/node');
 }
 

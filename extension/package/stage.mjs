@@ -7,7 +7,7 @@ import { notices } from './notices.mjs';
 /** Fields of the manifest that only a build of the repository needs. */
 const BUILD_FIELDS = ['scripts', 'devDependencies', 'dependencies', 'overrides', 'allowScripts', 'private'];
 
-const OWN = ['LICENSE', 'CHANGELOG.md', '.vscodeignore', 'extension/media/icon.png', 'extension/l10n', 'docs/images/consent.png', 'docs/images/ghost-text.png', 'docs/images/review.png', 'docs/images/learning.png', 'dist/extension.js', 'dist/learningPage.js', 'dist/hindsight.js', 'dist/engine.js', 'dist/hindsight_cpu.node', 'testdata/models/seed', 'testdata/classifier/polarity.onnx'];
+const OWN = ['LICENSE', 'CHANGELOG.md', '.vscodeignore', 'extension/media/icon.png', 'extension/l10n', 'docs/images/consent.png', 'docs/images/ghost-text.png', 'docs/images/review.png', 'docs/images/learning.png', 'dist/extension.js', 'dist/window.js', 'dist/learningPage.js', 'dist/hindsight.js', 'dist/engine.js', 'dist/hindsight_cpu.node', 'testdata/models/seed', 'testdata/classifier/polarity.onnx'];
 
 /** The packages that stay out of the bundles, each with what it needs at run time.
  *  @param {{libsql: string, pty: string, onnx: string | null}} target */

@@ -52,6 +52,9 @@ export function everyFile(place: string): string[] {
 /** What the editor itself says that the extension's activation took, its code's loading included; milliseconds. */
 export async function activationMs(): Promise<number> {
   await vscode.commands.executeCommand('workbench.action.showRuntimeExtensions');
+  // The quickest are at the end, below what is on the screen.
+  await user.click('.runtime-extensions-editor .monaco-list-row');
+  await user.press('End');
   const row = '.runtime-extensions-editor .monaco-list-row:has-text("Hindsight") .activation-time';
   await user.waitFor(row);
   const said = await user.read(row);
