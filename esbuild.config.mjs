@@ -33,13 +33,13 @@ const windowApart = {
     onResolve({ filter: /^\.\/window\.ts$/ }, ({ kind }) => (kind === 'dynamic-import' ? { path: './window.js', external: true } : undefined));
   },
 };
-const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, plugins: [english, editorOnce, windowApart], write: false };
+const common = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20', format: 'cjs', sourcemap: true, logLevel: 'warning', external, plugins: [english, editorOnce], write: false };
 
 const programs = {
   engine: { in: 'daemon/engine/main.ts' },
   hindsight: { in: 'daemon/main.ts', banner: { js: '#!/usr/bin/env node' } },
   /** Small, because the editor waits while they are compiled. */
-  extension: { in: 'extension/extension.ts', minify: true, supported: { 'dynamic-import': false } },
+  extension: { in: 'extension/extension.ts', minify: true, supported: { 'dynamic-import': false }, plugins: [...common.plugins, windowApart] },
   window: { in: 'extension/window.ts', minify: true },
   /** Of the learning view's webview. */
   learningPage: { in: 'extension/learning/page/page.ts', browser: true },

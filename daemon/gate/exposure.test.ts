@@ -10,14 +10,15 @@ describe('what a key looks like', () => {
   it.each([
     ['hexadecimal, 32 digits', (index: number) => drawn(index).toString('hex').slice(0, 32)],
     ['base 64', (index: number) => drawn(index).toString('base64').slice(0, 40)],
+    ['a UUID', (index: number) => drawn(index).toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5')],
     ['capitals and digits behind a prefix', (index: number) => `AKIA${base36(drawn(index)).slice(0, 16)}`],
   ])('%s: of 200, nine in ten are known', (_name, make) => {
     const known = Array.from({ length: 200 }, (_, index) => make(index)).filter(holdsKey).length;
     expect(known).toBeGreaterThanOrEqual(180);
   });
 
-  it('is not that of names, addresses, versions, placeholders and sentences', () => {
-    const said = ['application/json', 'content-type: text/html; charset=utf-8', 'process.env.API_TOKEN_2', 'password@localhost:5432/app', 'example.org/repository.git', 'test_http2_connection_1', 'httpx.AsyncClient(http2=True)', '[email protected]', 'xxxxxxxxxxxxxxxxxxxx', '0000000000000000000', 'your-token-goes-here-123', 'eu-central-1.amazonaws.com', 'RSA PRIVATE KEY', 'self.assertEqual(response.status_code,200)'];
+  it('is not that of names, addresses, made-up values and code', () => {
+    const said = ['application/json', 'content-type: text/html; charset=utf-8', 'process.env.API_TOKEN_2', 'password@localhost:5432/app', 'example.org/repository.git', 'test_http2_connection_1', 'httpx.AsyncClient(http2=True)', 'someone@example.org', 'xxxxxxxxxxxxxxxxxxxx', '0000000000000000000', 'your-token-goes-here-123', 'eu-central-1.amazonaws.com', 'RSA PRIVATE KEY', 'self.assertEqual(response.status_code,200)'];
     expect(said.filter(holdsKey)).toEqual([]);
   });
 });

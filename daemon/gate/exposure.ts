@@ -25,10 +25,12 @@ const ANSWER_TOKENS = 40;
 const SHORTEST_KEY = 16;
 /** Of them, at least; in 97 of 100 pieces drawn from capitals and digits. */
 const LEAST_DIGITS = 2;
+/** The one kind of key that has separators. */
+const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
 
 /** Whether a piece of the text reads as drawn at random, and not as words. */
 export function holdsKey(text: string): boolean {
-  return text.split(/[^A-Za-z0-9]/).some((piece) => piece.length >= SHORTEST_KEY && /[A-Za-z]/.test(piece) && piece.replace(/\D/g, '').length >= LEAST_DIGITS);
+  return UUID.test(text) || text.split(/[^A-Za-z0-9]/).some((piece) => piece.length >= SHORTEST_KEY && /[A-Za-z]/.test(piece) && piece.replace(/\D/g, '').length >= LEAST_DIGITS);
 }
 
 /** Answers of one version to the openings; true where one holds what looks like a secret. */
