@@ -8,20 +8,37 @@ namespace {
 
 /// Steps of a tile between which it asks for other memory, a little at a time.
 constexpr int kStepGroups = 32;
-/// To the second-level cache: the share of step i of `steps`.
-inline void bringNear(const Ahead& ahead, int i, int steps) {
-  const char* from = static_cast<const char*>(ahead.from);
-  for (int line = ahead.lines * i / steps; line < ahead.lines * (i + 1) / steps; ++line) __builtin_prefetch(from + 64 * line, 0, 2);
-}
-/// What a tile of `rows` x 16 `strips` numbers is about to write and to add.
-inline void bringTarget(const Finish& finish, int rows, int strips) {
+/// What a tile of `rows` x 16 `strips` numbers will write and add: the share of step i of `steps`.
+inline void bringTarget(const Finish& finish, int rows, int strips, int i, int steps) {
   if (!finish.to) return;
-  for (int r = 0; r < rows; ++r)
-    for (int s = 0; s < strips; ++s) {
-      const long at = r * finish.ldto + 16 * s;
-      bringToWrite(finish.to + at);
-      if (finish.residual && finish.residual != finish.to) __builtin_prefetch(finish.residual + at);
+  for (int line = rows * strips * i / steps; line < rows * strips * (i + 1) / steps; ++line) {
+    const long at = line / strips * finish.ldto + 16 * (line % strips);
+    bringToWrite(finish.to + at);
+    if (finish.residual && finish.residual != finish.to) __builtin_prefetch(finish.residual + at);
+  }
+}
+/// leave() for a whole tile, its questions asked once.
+template <int Rows, int Strips>
+inline __attribute__((always_inline)) void leaveAll(const Finish& finish, float* c, long ldc, __m512 (&sums)[Rows][Strips]) {
+  const Finish f = finish;
+  if (f.bias)
+#pragma GCC unroll 4
+    for (int s = 0; s < Strips; ++s) {
+      const Vec bias = load(f.bias + 16 * s);
+#pragma GCC unroll 6
+      for (int r = 0; r < Rows; ++r) sums[r][s] += bias;
     }
+  if (f.residual)
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+      for (int s = 0; s < Strips; ++s) sums[r][s] += load(f.residual + r * f.ldto + 16 * s);
+  float* to = f.to ? f.to : c;
+  const long ld = f.to ? f.ldto : ldc;
+#pragma GCC unroll 6
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int s = 0; s < Strips; ++s) store(to + r * ld + 16 * s, sums[r][s]);
 }
 inline __m512i broadcast(const void* p) { return _mm512_set1_epi32(lane(p)); }
 
@@ -33,6 +50,7 @@ inline __m512 dotPairs(__m512 sum, __m512i a, __m512i b) {
 
 template <int Rows, int Strips>
 inline __attribute__((always_inline)) void sumPairs(__m512 (&acc)[Rows][Strips], const uint16_t* a, long lda, const uint16_t* b, long ldb, int groups) {
+#pragma GCC unroll 2
   for (int g = 0; g < groups; ++g, b += ldb) {
     __m512i w[Strips];
 #pragma GCC unroll 4
@@ -58,14 +76,11 @@ void runPairs(const BfTile& t) {
   for (int i = 0; i < steps; ++i) {
     const int first = base.groups * i / steps;
     bringNear(t.ahead, i, steps);
-    if (i == steps - 1) bringTarget(t.finish, Rows, Strips);
+    bringTarget(t.finish, Rows, Strips, i, steps);
     sumPairs<Rows, Strips>(acc, base.a + 2 * first, base.lda, base.b + first * t.ldb, t.ldb, base.groups * (i + 1) / steps - first);
   }
   for (int i = 1; i < t.parts; ++i) sumPairs<Rows, Strips>(acc, t.part[i].a, t.part[i].lda, t.part[i].b, t.ldb, t.part[i].groups);
-#pragma GCC unroll 6
-  for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-    for (int s = 0; s < Strips; ++s) leave(t.finish, t.c + r * t.ldc, r, 16 * s, acc[r][s]);
+  leaveAll(t.finish, t.c, t.ldc, acc);
 }
 
 template <int Strips>
@@ -87,6 +102,7 @@ inline __m512i dotBytes(__m512i sum, __m512i a, __m512i b) {
 
 template <int Rows>
 inline __attribute__((always_inline)) void sumBytes(__m512i (&acc)[Rows][4], const uint8_t* a, long lda, const int8_t* b, int groups) {
+#pragma GCC unroll 2
   for (int g = 0; g < groups; ++g, b += 4 * kNarrowPanel) {
     __m512i w[4];
 #pragma GCC unroll 4
@@ -103,15 +119,18 @@ inline __attribute__((always_inline)) void sumBytes(__m512i (&acc)[Rows][4], con
 template <int Rows>
 void runBytes(const ByteTile& t) {
   __m512i acc[Rows][4];
-#pragma GCC unroll 6
-  for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
-    for (int s = 0; s < 4; ++s) acc[r][s] = t.add ? _mm512_loadu_si512(t.c + r * kNarrowPanel + 16 * s) : _mm512_setzero_si512();
+  for (int s = 0; s < 4; ++s) {
+    // The offset is taken off where the sums begin: they are whole numbers, so no order changes them.
+    const __m512i offset = t.offset ? _mm512_loadu_si512(t.offset + 16 * s) : _mm512_setzero_si512();
+#pragma GCC unroll 6
+    for (int r = 0; r < Rows; ++r) acc[r][s] = _mm512_sub_epi32(t.add ? _mm512_loadu_si512(t.c + r * kNarrowPanel + 16 * s) : _mm512_setzero_si512(), offset);
+  }
   const int steps = (t.groups + kStepGroups - 1) / kStepGroups;
   for (int i = 0; i < steps; ++i) {
     const int first = t.groups * i / steps;
     bringNear(t.ahead, i, steps);
-    if (i == steps - 1) bringTarget(t.finish, Rows, 4);
+    bringTarget(t.finish, Rows, 4, i, steps);
     sumBytes<Rows>(acc, t.a + 4 * first, t.lda, t.b + static_cast<size_t>(first) * 4 * kNarrowPanel, t.groups * (i + 1) / steps - first);
   }
   if (!t.offset) {
@@ -121,14 +140,14 @@ void runBytes(const ByteTile& t) {
       for (int s = 0; s < 4; ++s) _mm512_storeu_si512(t.c + r * kNarrowPanel + 16 * s, acc[r][s]);
     return;
   }
+  __m512 sums[Rows][4];
 #pragma GCC unroll 4
   for (int s = 0; s < 4; ++s) {
-    const __m512i offset = _mm512_loadu_si512(t.offset + 16 * s);
     const Vec scale = load(t.wScale + 16 * s);
 #pragma GCC unroll 6
-    for (int r = 0; r < Rows; ++r)
-      leave(t.finish, reinterpret_cast<float*>(t.c) + r * kNarrowPanel, r, 16 * s, _mm512_cvtepi32_ps(_mm512_sub_epi32(acc[r][s], offset)) * (t.xScale[r] * scale));
+    for (int r = 0; r < Rows; ++r) sums[r][s] = _mm512_cvtepi32_ps(acc[r][s]) * (t.xScale[r] * scale);
   }
+  leaveAll(t.finish, reinterpret_cast<float*>(t.c), kNarrowPanel, sums);
 }
 
 void int8Tile(int rows, const ByteTile& t) {

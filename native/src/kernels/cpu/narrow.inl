@@ -45,11 +45,6 @@ struct Finish {
   const float* bias = nullptr;
   const float* residual = nullptr;
 };
-/// What to bring near meanwhile.
-struct Ahead {
-  const void* from = nullptr;
-  int lines = 0;
-};
 /// C[rows][16 strips] (+)= the sum of its parts, in their order; more columns may be computed, up to
 /// the next multiple of two vectors.
 struct BfTile {
@@ -264,12 +259,6 @@ inline void finishPart(const Finish& f, const float* c, int rows, int cols) {
 void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* scratch);
 void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch);
 #else
-/// Share i of `blocks` of the `lines` cache lines at p.
-inline Ahead share(const void* p, int lines, int blocks, int i) {
-  const int each = (lines + blocks - 1) / blocks;
-  return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each};
-}
-
 void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
   const int n0 = p * kNarrowPanel, k = padded4(g.k), count = r1 - r0, blocks = blockCount(count, kNarrowRows);
   const int cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;

@@ -40,6 +40,21 @@ inline void bringToWrite(const void* p) {
   __builtin_prefetch(p, 1);
 #endif
 }
+/// What a tile asks for meanwhile, a little at a time: cache lines for the second-level cache.
+struct Ahead {
+  const void* from = nullptr;
+  int lines = 0;
+};
+/// Share i of `shares` of the `lines` cache lines at p.
+inline Ahead share(const void* p, int lines, int shares, int i) {
+  const int each = (lines + shares - 1) / shares;
+  return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each};
+}
+/// Step i of `steps`.
+inline void bringNear(const Ahead& ahead, int i, int steps) {
+  const char* from = static_cast<const char*>(ahead.from);
+  for (int line = ahead.lines * i / steps; line < ahead.lines * (i + 1) / steps; ++line) __builtin_prefetch(from + 64 * line, 0, 2);
+}
 inline Vec splat(float x) { return x - Vec{}; }
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
@@ -148,15 +163,19 @@ struct Tile {
   int k = 0, k2 = 0;
   const float *a = nullptr, *b = nullptr, *a2 = nullptr, *b2 = nullptr;
   long aStep = 0, bStep = 0, a2Step = 0, b2Step = 0;
-  const float* bias = nullptr;
+  const float* start = nullptr;  // what the sums go on from: C itself, or a bias (ldStart 0)
+  long ldStart = 0;
   const float* residual = nullptr;
   float* c = nullptr;
   long ldc = 0;
+  const float* next = nullptr;  // C of the next tile, where its sums start there
+  Ahead ahead;
 };
 
 template <int Rows, int Vecs, int AMS>
 inline __attribute__((always_inline)) void accumulate(Vec (&acc)[Rows][Vecs], int k, const float* a,
                                                       long aStep, const float* b, long bStep) {
+#pragma GCC unroll 2
   for (int i = 0; i < k; ++i) {
     Vec w[Vecs];
 #pragma GCC unroll 2
@@ -172,8 +191,8 @@ inline __attribute__((always_inline)) void accumulate(Vec (&acc)[Rows][Vecs], in
   }
 }
 
-/// Steps before the end of a tile at which it asks for what it will write and add.
-constexpr int kLateSteps = 48;
+/// Steps before the end of a tile at which it asks for what it will write and add, and steps between other requests.
+constexpr int kLateSteps = 48, kAskSteps = 64;
 
 template <int Rows, int Vecs, int AMS>
 void runTile(const Tile& t) {
@@ -181,14 +200,19 @@ void runTile(const Tile& t) {
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
-    for (int v = 0; v < Vecs; ++v) acc[r][v] = t.bias ? load(t.bias + v * kWidth) : Vec{};
-  const int early = t.k > kLateSteps ? t.k - kLateSteps : 0;
-  accumulate<Rows, Vecs, AMS>(acc, early, t.a, t.aStep, t.b, t.bStep);
+    for (int v = 0; v < Vecs; ++v) acc[r][v] = t.start ? load(t.start + r * t.ldStart + v * kWidth) : Vec{};
+  const int early = t.k > kLateSteps ? t.k - kLateSteps : 0, asks = (early + kAskSteps - 1) / kAskSteps;
+  for (int i = 0; i < asks; ++i) {
+    const int first = i * kAskSteps;
+    bringNear(t.ahead, i, asks);
+    accumulate<Rows, Vecs, AMS>(acc, early - first < kAskSteps ? early - first : kAskSteps, t.a + first * t.aStep, t.aStep, t.b + first * t.bStep, t.bStep);
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
     for (int line = 0; line < Vecs * kWidth; line += 16) {
       bringToWrite(t.c + r * t.ldc + line);
       if (t.residual) __builtin_prefetch(t.residual + r * t.ldc + line);
+      if (t.next) bringToWrite(t.next + r * t.ldc + line);
     }
   accumulate<Rows, Vecs, AMS>(acc, t.k - early, t.a + early * t.aStep, t.aStep, t.b + early * t.bStep, t.bStep);
   if (t.k2) accumulate<Rows, Vecs, 1>(acc, t.k2, t.a2, t.a2Step, t.b2, t.b2Step);
@@ -269,35 +293,51 @@ void pack(const float* w, int n, int k, float* out) {
   }
 }
 
+/// Block of K of linear(): its rows and panel stay in the second-level cache.
+constexpr int kLinearK = 640;
+
 void packRows(const float* x, long ldx, int rows, int k, float* out) {
   transposeBlock(x, ldx, rows, k, 1.0f, out, rows);
 }
 
 void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
-  const int blocks = blockCount(g.m, kRowBlock);
-  for (int p = p0; p < p1; ++p) {
-    const int n0 = p * kPanel;
-    const int cols = g.n - n0 < kPanel ? g.n - n0 : kPanel;
-    for (int i = b0; i < b1; ++i) {
-      const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0;
-      Tile t;
-      t.k = g.k;
-      t.a = g.xPacked + static_cast<size_t>(r0) * g.k;
-      t.aStep = rows;
-      t.b = g.w + static_cast<size_t>(n0) * g.k;
-      t.bStep = kPanel;
-      t.k2 = g.k2;
-      if (g.k2) {
-        t.a2 = g.x2Packed + static_cast<size_t>(r0) * g.k2;
-        t.a2Step = rows;
-        t.b2 = g.w2 + static_cast<size_t>(n0) * g.k2;
-        t.b2Step = kPanel;
+  const int blocks = blockCount(g.m, kRowBlock), step = hindsight::blockLength(g.k, kLinearK);
+  for (int k0 = 0; k0 < g.k; k0 += step) {
+    const int length = g.k - k0 < step ? g.k - k0 : step;
+    const bool last = k0 + length == g.k;
+    for (int p = p0; p < p1; ++p) {
+      const int n0 = p * kPanel, cols = g.n - n0 < kPanel ? g.n - n0 : kPanel;
+      const float* w = g.w + static_cast<size_t>(n0) * g.k + static_cast<size_t>(k0) * kPanel;
+      for (int i = b0; i < b1; ++i) {
+        const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0;
+        Tile t;
+        t.k = length;
+        t.a = g.xPacked + static_cast<size_t>(r0) * g.k + static_cast<size_t>(k0) * rows;
+        t.aStep = rows;
+        t.b = w;
+        t.bStep = kPanel;
+        t.c = g.y + r0 * g.ldy + n0;
+        t.ldc = g.ldy;
+        if (k0 > 0) {
+          t.start = t.c;
+          t.ldStart = t.ldc;
+          if (i + 1 < b1) t.next = t.c + rows * g.ldy;
+        } else if (g.bias) {
+          t.start = g.bias + n0;
+        }
+        if (p + 1 < p1) t.ahead = share(w + static_cast<size_t>(g.k) * kPanel, length * kPanel / 16, b1 - b0, i - b0);
+        if (last) {
+          t.residual = g.residual ? g.residual + r0 * g.ldy + n0 : nullptr;
+          t.k2 = g.k2;
+          if (g.k2) {
+            t.a2 = g.x2Packed + static_cast<size_t>(r0) * g.k2;
+            t.a2Step = rows;
+            t.b2 = g.w2 + static_cast<size_t>(n0) * g.k2;
+            t.b2Step = kPanel;
+          }
+        }
+        tile<1>(t, rows, cols);
       }
-      t.bias = g.bias ? g.bias + n0 : nullptr;
-      t.c = g.y + r0 * g.ldy + n0;
-      t.ldc = g.ldy;
-      t.residual = g.residual ? g.residual + r0 * g.ldy + n0 : nullptr;
-      tile<1>(t, rows, cols);
     }
   }
 }
@@ -427,17 +467,25 @@ void unpackPanel(const float* w, int n0, int n1, int k, int k0, float* out) {
   }
 }
 
+constexpr int kPieceLines = kPanel * kPanel / 16;
+
 void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scratch) {
   const int blocks = blockCount(g.m, kRowBlock);
   float* lora = scratch + static_cast<size_t>(kDxBlock) * kPanel;
-  for (int p = p0; p < p1; ++p) {
-    const int k0 = p * kPanel;
-    const int cols = g.k - k0 < kPanel ? g.k - k0 : kPanel;
-    for (int n0 = 0; n0 < g.n; n0 += kDxBlock) {
-      const int n1 = g.n - n0 < kDxBlock ? g.n : n0 + kDxBlock;
+  // Panels share a pass over the rows of dY, which come from far away where N is large.
+  for (int n0 = 0; n0 < g.n; n0 += kDxBlock) {
+    const int n1 = g.n - n0 < kDxBlock ? g.n : n0 + kDxBlock;
+    const bool first = n0 == 0;
+    for (int p = p0; p < p1; ++p) {
+      const int k0 = p * kPanel;
+      const int cols = g.k - k0 < kPanel ? g.k - k0 : kPanel;
       unpackPanel(g.w, n0, n1, g.k, k0, scratch);
-      const bool first = n0 == 0;
       if (first && g.r) unpackPanel(g.a, 0, g.r, g.k, k0, lora);
+      // What is unpacked next: pieces of kPanel outputs, each one stretch of memory.
+      const bool within = p + 1 < p1;
+      const int n2 = within ? n0 : n1, left = g.n - n2 < kDxBlock ? g.n - n2 : kDxBlock;
+      const int lines = (left + kPanel - 1) / kPanel * kPieceLines, each = (lines + b1 - b0 - 1) / (b1 - b0);
+      const float* next = g.w + static_cast<size_t>(n2) * g.k + static_cast<size_t>(within ? p + 1 : p0) * kPanel * kPanel;
       for (int i = b0; i < b1; ++i) {
         const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0;
         Tile t;
@@ -455,7 +503,13 @@ void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scra
         }
         t.c = g.dx + r0 * g.lddx + k0;
         t.ldc = g.lddx;
-        t.residual = g.add || !first ? t.c : nullptr;
+        if (g.add || !first) {
+          t.start = t.c;
+          t.ldStart = t.ldc;
+          if (i + 1 < b1) t.next = t.c + rows * g.lddx;
+        }
+        const int line = each * (i - b0);
+        if (line < lines) t.ahead = {next + static_cast<size_t>(line / kPieceLines) * kPanel * g.k + line % kPieceLines * 16, each};
         tile<1>(t, rows, cols);
       }
     }
