@@ -299,10 +299,13 @@ export interface GemmOptions {
   runs: number;
   isa?: Isa;
 }
+/** Operations a second, medians; shares of the peak measured right before or after each run. */
 export interface GemmRates {
   peak: number;
   forward: number;
+  forwardShare: number;
   backward: number;
+  backwardShare: number;
 }
 
 export type NativeErrorCode =

@@ -306,8 +306,9 @@ export interface GemmLine {
   n: number;
   k: number;
   m: number;
-  /** Operations a second in registers, measured before and after. */
+  /** Operations a second in registers, the best seen. */
   peak: number;
+  /** Median over the runs of the share of the peak right before or after each. */
   forwardShare: number;
   /** dX; NaN for int8, whose gradients run in bf16. */
   backwardShare: number;
@@ -323,8 +324,8 @@ export function runGemm(options: { threads: number; runs: number; isa?: Isa; mod
       for (const [n, k] of [[hidden, hidden], [kv, hidden], [inner, hidden], [hidden, inner], [vocab, hidden]] as const)
         for (const m of [128, 512, 1024]) {
           const { threads, runs, isa } = options;
-          const { peak: top, forward, backward } = loadNative().gemmBench({ dtype, m, n, k, threads, runs, ...(isa && { isa }) });
-          lines.push({ model, dtype, n, k, m, peak: top, forwardShare: forward / top, backwardShare: dtype === 'int8' ? NaN : backward / top });
+          const { peak: top, forwardShare, backwardShare } = loadNative().gemmBench({ dtype, m, n, k, threads, runs, ...(isa && { isa }) });
+          lines.push({ model, dtype, n, k, m, peak: top, forwardShare, backwardShare: dtype === 'int8' ? NaN : backwardShare });
         }
     }
   return lines;

@@ -779,7 +779,9 @@ napi_value gemmBench(Call& call) {
   napi_value out = makeObject(env);
   set(env, out, "peak", makeNumber(env, result.peak));
   set(env, out, "forward", makeNumber(env, result.forward));
+  set(env, out, "forwardShare", makeNumber(env, result.forwardShare));
   set(env, out, "backward", makeNumber(env, result.backward));
+  set(env, out, "backwardShare", makeNumber(env, result.backwardShare));
   return out;
 }
 

@@ -8,17 +8,27 @@
 namespace hindsight {
 namespace {
 
+/// Medians of `runs`: the rate, and its share of the peak measured right before and after each run.
 template <class Body>
-double medianSeconds(int runs, int repeats, const Body& body) {
-  std::vector<double> seconds;
+void measure(Math& math, Dtype dtype, double work, int runs, const Body& body, double& rate, double& share, double& best) {
+  std::vector<double> rates, shares;
   body();
+  double before = math.peak(dtype);
+  const int repeats = std::max(1, std::min(50, static_cast<int>(before * 0.03 / work)));
   for (int i = 0; i < runs; ++i) {
     const auto start = std::chrono::steady_clock::now();
     for (int j = 0; j < repeats; ++j) body();
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / repeats);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / repeats;
+    const double after = math.peak(dtype), top = std::max(before, after);
+    rates.push_back(work / seconds);
+    shares.push_back(work / seconds / top);
+    best = std::max(best, top);
+    before = after;
   }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
+  std::sort(rates.begin(), rates.end());
+  std::sort(shares.begin(), shares.end());
+  rate = rates[rates.size() / 2];
+  share = shares[shares.size() / 2];
 }
 
 }  // namespace
@@ -35,23 +45,17 @@ GemmResult benchGemm(Math& math, Dtype dtype, int m, int n, int k, int runs) {
   const PackedWeight w = packWeight(math.ops(), fill(static_cast<size_t>(n) * k).get(), n, k, dtype);
   const Floats x = fill(static_cast<size_t>(m) * k), dy = fill(static_cast<size_t>(m) * n);
   Floats y = allocateFloats(static_cast<size_t>(m) * n), dx = allocateFloats(static_cast<size_t>(m) * k);
-  result.peak = math.peak(dtype);
-  const int repeats = std::max(1, std::min(50, static_cast<int>(result.peak * 0.03 / work)));
   Rows rows{x.get(), m, k};  // converted once, as for the linears that share their input
-  result.forward = work / medianSeconds(runs, repeats, [&] {
-    math.linear(rows, w, nullptr, nullptr, y.get(), nullptr);
-  });
-  if (dtype != Dtype::Int8)
-  {
-    Rows gradient{dy.get(), m, n};
-    gradient.halfLd = spacedRow(n);
-    const PackedWeight* weight = &w;
-    result.backward = work / medianSeconds(runs, repeats, [&] {
-      if (dtype == Dtype::Fp32) math.linearDx(gradient, w, dx.get(), k, false);
-      else math.linearDx(&gradient, &weight, 1, nullptr, nullptr, dx.get(), false);
-    });
-  }
-  result.peak = std::max(result.peak, math.peak(dtype));
+  measure(math, dtype, work, runs, [&] { math.linear(rows, w, nullptr, nullptr, y.get(), nullptr); }, result.forward, result.forwardShare, result.peak);
+  if (dtype == Dtype::Int8) return result;
+  Rows gradient{dy.get(), m, n};
+  gradient.halfLd = spacedRow(n);
+  const PackedWeight* weight = &w;
+  const auto backward = [&] {
+    if (dtype == Dtype::Fp32) math.linearDx(gradient, w, dx.get(), k, false);
+    else math.linearDx(&gradient, &weight, 1, nullptr, nullptr, dx.get(), false);
+  };
+  measure(math, dtype, work, runs, backward, result.backward, result.backwardShare, result.peak);
   return result;
 }
 

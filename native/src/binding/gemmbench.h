@@ -1,4 +1,4 @@
-// Times one product of engine.md's list, beside the peak of the processor measured around it.
+// Times one product of engine.md's list, beside the peak of the processor measured around each run.
 #pragma once
 #include <string>
 
@@ -7,11 +7,11 @@
 namespace hindsight {
 
 struct GemmResult {
-  double peak = 0;      // operations a second in registers, best of before and after
-  double forward = 0;   // Y = X W^T
-  double backward = 0;  // dX = dY W; 0 for int8
+  double peak = 0;                         // operations a second in registers, the best seen beside the runs
+  double forward = 0, forwardShare = 0;    // Y = X W^T; of the peak right before or after, whichever was more
+  double backward = 0, backwardShare = 0;  // dX = dY W; 0 for int8
 };
-/// Medians of `runs`.
+/// Medians of `runs`. The clock of a shared machine drifts, so each run has its own peak.
 GemmResult benchGemm(Math& math, Dtype dtype, int m, int n, int k, int runs);
 
 }  // namespace hindsight

@@ -44,12 +44,12 @@ class Bench {
   std::vector<OpCheck> take() { return std::move(checks_); }
 
  private:
-  /// X [M,K] in row blocks, as Math does it.
-  Floats packRows(const Ops& ops, const float* x, int m, int k) {
+  /// X [M,K] in row blocks, as Math does it; `height`: of exactly so many rows, save the last.
+  Floats packRows(const Ops& ops, const float* x, int m, int k, int height = 0) {
     Floats out = allocateFloats(static_cast<size_t>(m) * k);
-    const int blocks = blockCount(m, ops.rowBlock);
+    const int blocks = blockCount(m, height ? height : ops.rowBlock);
     for (int i = 0; i < blocks; ++i) {
-      const int r0 = blockStart(m, blocks, i), rows = blockStart(m, blocks, i + 1) - r0;
+      const int r0 = height ? i * height : blockStart(m, blocks, i), rows = (height ? std::min(r0 + height, m) : blockStart(m, blocks, i + 1)) - r0;
       ops.packRows(x + static_cast<size_t>(r0) * k, k, rows, k, out.get() + static_cast<size_t>(r0) * k);
     }
     return out;
@@ -67,8 +67,8 @@ std::string dims(std::initializer_list<int> sizes) {
 }
 
 void Bench::linear() {
-  const int m = size(70), n = size(150), k = size(200), r = size(20);
-  const Floats x = fill(static_cast<size_t>(m) * k), w = fill(static_cast<size_t>(n) * k), x2 = fill(static_cast<size_t>(m) * r), w2 = fill(static_cast<size_t>(n) * r);
+  const int m = size(70), n = size(150), k = size(4) == 1 ? 600 + size(1500) : size(200), r = size(20);
+  const Floats x = fill(static_cast<size_t>(m) * k, k > 200 ? 0.1 : 1), w = fill(static_cast<size_t>(n) * k), x2 = fill(static_cast<size_t>(m) * r), w2 = fill(static_cast<size_t>(n) * r);
   const Floats bias = fill(n), residual = fill(static_cast<size_t>(m) * n);
   Floats out[2] = {allocateFloats(static_cast<size_t>(m) * n), allocateFloats(static_cast<size_t>(m) * n)};
   for (const bool small : {false, true}) {
@@ -126,33 +126,26 @@ void Bench::linear() {
 }
 
 void Bench::linearDx(int more) {
-  const int m = size(50), n = more + size(more ? 200 : 2300), k = size(90), r = size(20);
-  const Floats dy = fill(static_cast<size_t>(m) * n, more ? 0.03 : 0.1), w = fill(static_cast<size_t>(n) * k), dxa = fill(static_cast<size_t>(m) * r), a = fill(static_cast<size_t>(r) * k);
+  const int m = size(more ? 50 : 110), n = more + size(more ? 200 : 2300), k = size(kDxInputs);
+  const Floats dy = fill(static_cast<size_t>(m) * n, more ? 0.03 : 0.1), w = fill(static_cast<size_t>(n) * k);
   const Floats start = fill(static_cast<size_t>(m) * k);
   Floats out[2] = {copy(start, static_cast<size_t>(m) * k), copy(start, static_cast<size_t>(m) * k)};
   for (int side = 0; side < 2; ++side) {
     const Ops& ops = side ? plain_ : fast_;
-    const PackedWeight pw = packWeight(ops, w.get(), n, k), pa = packWeight(ops, a.get(), r, k);
-    const Floats dyp = packRows(ops, dy.get(), m, n), dxap = packRows(ops, dxa.get(), m, r);
+    const PackedWeight packed = packWeight(ops, w.get(), n, k);
+    const Floats columns = packRows(ops, dy.get(), m, n, ops.panel);
     LinearDxArgs g;
-    g.m = m;
     g.n = n;
     g.k = k;
-    g.r = r;
-    g.dy = dy.get();
-    g.lddy = n;
-    g.dxa = dxa.get();
-    g.dyPacked = dyp.get();
-    g.w = pw.data.get();
-    g.dxaPacked = dxap.get();
-    g.a = pa.data.get();
+    g.dyPacked = columns.get();
+    g.w = packed.data.get();
     g.dx = out[side].get();
     g.lddx = k;
     g.add = m % 2 == 0;
-    Floats scratch = allocateFloats(dxScratch(ops.panel, r));
-    ops.linearDx(g, 0, blockCount(m, ops.rowBlock), 0, (k + ops.panel - 1) / ops.panel, scratch.get());
+    Floats scratch = allocateFloats(narrowDxScratch());
+    ops.linearDx(g, 0, m, 0, (k + ops.panel - 1) / ops.panel, scratch.get());
   }
-  compare("linearDx", dims({m, n, k, r}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);
+  compare("linearDx", dims({m, n, k}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);
 }
 
 /// bf16 and int8 products: both sides read the same packed bytes.

@@ -10,11 +10,7 @@ constexpr int kRowBlock = 6;
 namespace hindsight {
 const Ops* avx2Ops() {
   static constexpr NarrowOps narrow = narrowTable();
-  static constexpr Ops ops = [] {
-    Ops own = table("avx2", &narrow);
-    own.linearDx = anyDx;
-    return own;
-  }();
+  static constexpr Ops ops = table("avx2", &narrow);
   return &ops;
 }
 }  // namespace hindsight

@@ -99,18 +99,21 @@ void Math::reserve(size_t count) {
 
 void Math::packRows(Rows& x, int slot) {
   if (x.packed) return;
-  float* out = slots_[slot].atLeast(static_cast<size_t>(x.rows) * x.cols);
   const int blocks = blockCount(x.rows, ops_.rowBlock);
+  x.packed = packBlocks(x, slot, blocks, [&](int i) { return blockStart(x.rows, blocks, i); });
+}
+
+const float* Math::packBlocks(const Rows& x, int slot, int blocks, const std::function<int(int)>& start) {
+  float* out = slots_[slot].atLeast(static_cast<size_t>(x.rows) * x.cols);
   const auto body = [&](int first, int last, int) {
     for (int i = first; i < last; ++i) {
-      const int r0 = blockStart(x.rows, blocks, i), rows = blockStart(x.rows, blocks, i + 1) - r0;
-      ops_.packRows(x.data + static_cast<size_t>(r0) * x.stride(), x.stride(), rows, x.cols,
-                    out + static_cast<size_t>(r0) * x.cols);
+      const int r0 = start(i);
+      ops_.packRows(x.data + static_cast<size_t>(r0) * x.stride(), x.stride(), start(i + 1) - r0, x.cols, out + static_cast<size_t>(r0) * x.cols);
     }
   };
   if (static_cast<double>(x.rows) * x.cols < kParallelWork / 4) body(0, blocks, 0);
   else ranges(blocks, 8, body);
-  x.packed = out;
+  return out;
 }
 
 void Math::toHalf(Rows& x, int slot, const float* columnScale) {
@@ -285,32 +288,28 @@ void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
 }
 
 void Math::linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add) {
-  packRows(dy, 0);
+  const int m = dy.rows, columns = panels(ops_, w.k);
+  if (!dy.columns) dy.columns = packBlocks(dy, 0, blockCount(m, ops_.panel), [&](int i) { return std::min(i * ops_.panel, m); });
   LinearDxArgs g;
-  g.m = dy.rows;
   g.n = w.n;
   g.k = w.k;
-  g.dy = dy.data;
-  g.lddy = dy.stride();
-  g.dyPacked = dy.packed;
+  g.dyPacked = dy.columns;
   g.w = w.data.get();
   g.dx = dx;
   g.lddx = lddx;
   g.add = add;
-  const size_t scratch = dxScratch(ops_.panel, g.r);
-  reserve(scratch);
-  const int columns = panels(ops_, w.k), blocks = blockCount(g.m, ops_.rowBlock);
-  if (threads() == 1 || static_cast<double>(g.m) * g.n * g.k < kParallelWork) {
-    ops_.linearDx(g, 0, blocks, 0, columns, scratch_[0].atLeast(scratch));
-    return;
-  }
-  // Few panels (LoRA's inner rows): split the rows instead, at the price of unpacking twice.
-  const int rowChunks = columns >= 2 * threads() ? 1 : threads();
-  const int grain = std::clamp(columns / (3 * threads()), 1, kDxPanels * kNarrowPanel / ops_.panel), chunks = (columns + grain - 1) / grain;
-  pool_.run(chunks * rowChunks, [&](int i, int worker) {
+  reserve(narrowDxScratch());
+  const bool alone = threads() == 1 || static_cast<double>(m) * w.n * w.k < kParallelWork;
+  // Few panels (LoRA's inner rows): the rows are split.
+  const int pieces = std::max(blockCount(m, kDxRows), alone || columns >= 2 * threads() ? 1 : threads());
+  const int grain = std::clamp(columns / (3 * threads()), 1, kDxInputs / ops_.panel), chunks = (columns + grain - 1) / grain;
+  const auto start = [&](int i) { return std::min(m, (blockStart(m, pieces, i) + ops_.panel - 1) / ops_.panel * ops_.panel); };
+  const auto body = [&](int i, int worker) {
     const int part = i / chunks, p = i % chunks * grain;
-    ops_.linearDx(g, blocks * part / rowChunks, blocks * (part + 1) / rowChunks, p, std::min(p + grain, columns), scratch_[worker].atLeast(scratch));
-  });
+    if (start(part) < start(part + 1)) ops_.linearDx(g, start(part), start(part + 1), p, std::min(p + grain, columns), scratch_[worker].atLeast(narrowDxScratch()));
+  };
+  if (alone) for (int i = 0; i < chunks * pieces; ++i) body(i, 0);
+  else pool_.run(chunks * pieces, body);
 }
 
 void Math::outer(const Rows& p, const Rows& q, float* out) {

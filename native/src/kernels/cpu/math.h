@@ -3,6 +3,7 @@
 // across calls other than Rows::packed, see packRows).
 #pragma once
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -45,6 +46,7 @@ struct Rows {
   const float* data = nullptr;
   int rows = 0, cols = 0;
   const float* packed = nullptr;   // fp32 row blocks
+  const float* columns = nullptr;  // fp32 blocks of panels of rows, for linearDx()
   const uint16_t* half = nullptr;  // bf16
   const uint8_t* bytes = nullptr;  // int8, with byteScale
   const float* byteScale = nullptr;
@@ -119,6 +121,7 @@ class Math {
  private:
   /// Slot 0: inputs and dY; slot 1: LoRA's inner rows; up to kHalfSlots for bf16.
   void packRows(Rows& x, int slot);
+  const float* packBlocks(const Rows& x, int slot, int blocks, const std::function<int(int)>& start);
   void toBytes(Rows& x);
   void narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
                     const float* residual);

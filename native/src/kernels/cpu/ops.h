@@ -53,17 +53,11 @@ struct RowPanel {
   int cols;
 };
 
-/// dX[M,K] = (add ? dX : 0) + dY W + dXa A, with W packed as in LinearArgs and A packed [r,K]. A set may
-/// read dY [M][lddy] and dXa [M,r] as they lie instead.
+/// dX[M,K] = (add ? dX : 0) + dY W, with W packed as in LinearArgs and dY in blocks of `panel` rows, each [N][rows].
 struct LinearDxArgs {
-  int m = 0, n = 0, k = 0, r = 0;
-  const float* dy = nullptr;
-  long lddy = 0;
-  const float* dxa = nullptr;
+  int n = 0, k = 0;
   const float* dyPacked = nullptr;
   const float* w = nullptr;
-  const float* dxaPacked = nullptr;
-  const float* a = nullptr;
   float* dx = nullptr;
   long lddx = 0;
   bool add = false;
@@ -110,7 +104,7 @@ struct Ops {
 
   /// W [N,K] -> [ceil(N/panel)][K][panel], zero padded.
   void (*pack)(const float* w, int n, int k, float* out);
-  /// X [rows,K], rows <= rowBlock -> [K][rows].
+  /// X [rows,K] -> [K][rows].
   void (*packRows)(const float* x, long ldx, int rows, int k, float* out);
   /// Row blocks [b0,b1) x panels [p0,p1) of LinearArgs; reads xPacked.
   void (*linear)(const LinearArgs&, int b0, int b1, int p0, int p1);
@@ -119,8 +113,9 @@ struct Ops {
   /// Some rows, each against a panel of its own weight [.,k], all at once: the sums of one hide the
   /// latency of another's. Same order over k as linearSmall.
   void (*rowPanels)(const RowPanel* items, int count, int k);
-  /// Row blocks [b0,b1) x input panels [p0,p1). scratch: dxScratch(panel, r) floats.
-  void (*linearDx)(const LinearDxArgs&, int b0, int b1, int p0, int p1, float* scratch);
+  /// Rows [r0,r1), at most kDxRows from a multiple of the panel on, x input panels [p0,p1), at most kDxInputs
+  /// inputs. scratch: narrowDxScratch() floats.
+  void (*linearDx)(const LinearDxArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// out[r, n0:n1] += P^T Q: P [M,r], Q [M,N]. Gradients of A and B.
   void (*outer)(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
                 float* out, long ldo);
@@ -150,12 +145,10 @@ struct Ops {
   const NarrowOps* narrow;  // bf16 and int8 weights
 };
 
-/// Contraction block of linearDx: bounds the scratch panel whatever N is.
-constexpr int kDxBlock = 1024;
-inline size_t dxScratch(int panel, int r) {
-  const size_t unpacked = static_cast<size_t>(kDxBlock + r + panel) * panel + kSlack;
-  return unpacked > narrowDxScratch() ? unpacked : narrowDxScratch();
-}
+/// Of linearDx: what one call and one block of the contraction may have, so that rows, weights and sums stay in the
+/// second-level cache. Whole panels.
+constexpr int kDxRows = 256, kDxInputs = kDxPanels * kNarrowPanel, kDxBlock = 384;
+static_assert(narrowDxScratch() >= static_cast<size_t>(kDxRows) * kDxInputs + kSlack, "sums of one call");
 inline size_t attentionScratch(int headDim) {
   return static_cast<size_t>(kPage) * (2 * padded32(headDim) + 2 * kAttentionBlock) + 4 * kSlack;
 }

@@ -58,23 +58,14 @@ void rowPanels(const RowPanel* items, int count, int k) {
   }
 }
 
-void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float*) {
-  const int blocks = blockCount(g.m, kRowBlock);
-  for (int b = b0; b < b1; ++b) {
-    const int r0 = blockStart(g.m, blocks, b), rows = blockStart(g.m, blocks, b + 1) - r0;
-    for (int r = 0; r < rows; ++r)
-      for (int k = p0; k < p1; ++k) {
-        double sum = 0;
-        for (int n = 0; n < g.n; ++n)
-          sum += static_cast<double>(g.dyPacked[static_cast<size_t>(r0) * g.n + n * rows + r]) *
-                 g.w[static_cast<size_t>(n) * g.k + k];
-        for (int j = 0; j < g.r; ++j)
-          sum += static_cast<double>(g.dxaPacked[static_cast<size_t>(r0) * g.r + j * rows + r]) *
-                 g.a[static_cast<size_t>(j) * g.k + k];
-        float& dx = g.dx[(r0 + r) * g.lddx + k];
-        dx = static_cast<float>(sum + (g.add ? dx : 0.0));
-      }
-  }
+void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float*) {
+  for (int r = r0; r < r1; ++r)
+    for (int k = p0; k < p1; ++k) {
+      double sum = 0;
+      for (int n = 0; n < g.n; ++n) sum += static_cast<double>(g.dyPacked[static_cast<size_t>(r) * g.n + n]) * g.w[static_cast<size_t>(n) * g.k + k];
+      float& dx = g.dx[r * g.lddx + k];
+      dx = static_cast<float>(sum + (g.add ? dx : 0.0));
+    }
 }
 
 void outer(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,

@@ -122,7 +122,8 @@ inline void transpose(Vec (&rows)[kWidth]) {
   }
 }
 
-/// out[c*ldo + r] = scale * x[r*ldx + c]; writes exactly rows x cols.
+/// out[c*ldo + r] = scale * x[r*ldx + c], or += with `Add`; writes exactly rows x cols.
+template <bool Add = false>
 void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, float* out,
                     long ldo) {
   int r0 = 0;
@@ -142,24 +143,40 @@ void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, f
       transpose(tile);
       if (height == kWidth) {
 #pragma GCC unroll 16
-        for (int i = 0; i < kWidth; ++i) store(out + (c0 + i) * ldo + r0, tile[i]);
+        for (int i = 0; i < kWidth; ++i) {
+          float* to = out + (c0 + i) * ldo + r0;
+          store(to, Add ? load(to) + tile[i] : tile[i]);
+        }
       } else {
         float lines[kWidth][kWidth];
 #pragma GCC unroll 16
         for (int i = 0; i < kWidth; ++i) store(lines[i], tile[i]);
         for (int i = 0; i < kWidth; ++i)
-          for (int j = 0; j < height; ++j) out[(c0 + i) * ldo + r0 + j] = lines[i][j];
+          for (int j = 0; j < height; ++j) {
+            float& to = out[(c0 + i) * ldo + r0 + j];
+            to = Add ? to + lines[i][j] : lines[i][j];
+          }
       }
     }
     for (; c0 < cols; ++c0)
-      for (int i = 0; i < height; ++i) out[c0 * ldo + r0 + i] = scale * x[(r0 + i) * ldx + c0];
+      for (int i = 0; i < height; ++i) {
+        float& to = out[c0 * ldo + r0 + i];
+        const float value = scale * x[(r0 + i) * ldx + c0];
+        to = Add ? to + value : value;
+      }
   }
 }
 
 // ---- register tile ---------------------------------------------------------------------------
 
+/// Steps of a tile between which it asks for other memory, and steps before its end at which it asks for what it will
+/// write and add.
+constexpr int kStretch = 64, kLateSteps = 48;
+
 /// Operands of one tile: A(m,k) = a[m*AMS + k*aStep], B(k,n) = b[k*bStep + n], twice (base, LoRA).
 struct Tile {
+  int stretch = kStretch;  // steps at a time
+  long aJump = 0;          // of A from stretch to stretch, where it is not one piece
   int k = 0, k2 = 0;
   const float *a = nullptr, *b = nullptr, *a2 = nullptr, *b2 = nullptr;
   long aStep = 0, bStep = 0, a2Step = 0, b2Step = 0;
@@ -170,6 +187,7 @@ struct Tile {
   long ldc = 0;
   const float* next = nullptr;  // C of the next tile, where its sums start there
   Ahead ahead;
+  long aheadJump = 0;  // if set, every stretch asks for all lines, so far on (in floats) from the last's
 };
 
 template <int Rows, int Vecs, int AMS>
@@ -191,9 +209,6 @@ inline __attribute__((always_inline)) void accumulate(Vec (&acc)[Rows][Vecs], in
   }
 }
 
-/// Steps before the end of a tile at which it asks for what it will write and add, and steps between other requests.
-constexpr int kLateSteps = 48, kAskSteps = 64;
-
 template <int Rows, int Vecs, int AMS>
 void runTile(const Tile& t) {
   Vec acc[Rows][Vecs];
@@ -201,20 +216,22 @@ void runTile(const Tile& t) {
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
     for (int v = 0; v < Vecs; ++v) acc[r][v] = t.start ? load(t.start + r * t.ldStart + v * kWidth) : Vec{};
-  const int early = t.k > kLateSteps ? t.k - kLateSteps : 0, asks = (early + kAskSteps - 1) / kAskSteps;
-  for (int i = 0; i < asks; ++i) {
-    const int first = i * kAskSteps;
-    bringNear(t.ahead, i, asks);
-    accumulate<Rows, Vecs, AMS>(acc, early - first < kAskSteps ? early - first : kAskSteps, t.a + first * t.aStep, t.aStep, t.b + first * t.bStep, t.bStep);
-  }
+  const int stretches = (t.k + t.stretch - 1) / t.stretch, late = t.k > kLateSteps ? (t.k - kLateSteps) / t.stretch : 0;
+  const long aJump = t.aJump ? t.aJump : t.stretch * t.aStep;
+  for (int i = 0; i < stretches; ++i) {
+    const int first = i * t.stretch;
+    if (t.aheadJump) bringNear({static_cast<const float*>(t.ahead.from) + i * t.aheadJump, t.ahead.lines}, 0, 1);
+    else bringNear(t.ahead, i, stretches);
+    if (i == late)
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r)
-    for (int line = 0; line < Vecs * kWidth; line += 16) {
-      bringToWrite(t.c + r * t.ldc + line);
-      if (t.residual) __builtin_prefetch(t.residual + r * t.ldc + line);
-      if (t.next) bringToWrite(t.next + r * t.ldc + line);
-    }
-  accumulate<Rows, Vecs, AMS>(acc, t.k - early, t.a + early * t.aStep, t.aStep, t.b + early * t.bStep, t.bStep);
+      for (int r = 0; r < Rows; ++r)
+        for (int line = 0; line < Vecs * kWidth; line += 16) {
+          bringToWrite(t.c + r * t.ldc + line);
+          if (t.residual) __builtin_prefetch(t.residual + r * t.ldc + line);
+          if (t.next) bringToWrite(t.next + r * t.ldc + line);
+        }
+    accumulate<Rows, Vecs, AMS>(acc, t.k - first < t.stretch ? t.k - first : t.stretch, t.a + i * aJump, t.aStep, t.b + first * t.bStep, t.bStep);
+  }
   if (t.k2) accumulate<Rows, Vecs, 1>(acc, t.k2, t.a2, t.a2Step, t.b2, t.b2Step);
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
@@ -456,63 +473,49 @@ void rowPanels(const RowPanel* items, int count, int k) {
   }
 }
 
-/// out[n - n0][panel] = W[n, k0 : k0+panel] for n in [n0,n1); n0 is a multiple of the panel.
-void unpackPanel(const float* w, int n0, int n1, int k, int k0, float* out) {
-  const int cols = k - k0 < kPanel ? k - k0 : kPanel;
-  for (int n = n0; n < n1; n += kPanel) {
-    const int height = n1 - n < kPanel ? n1 - n : kPanel;
-    const float* source = w + (static_cast<size_t>(n) * k + static_cast<size_t>(k0) * kPanel);
-    transposeBlock(source, kPanel, cols, height, 1.0f, out + static_cast<size_t>(n - n0) * kPanel,
-                   kPanel);
-  }
-}
-
-constexpr int kPieceLines = kPanel * kPanel / 16;
-
-void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scratch) {
-  const int blocks = blockCount(g.m, kRowBlock);
-  float* lora = scratch + static_cast<size_t>(kDxBlock) * kPanel;
-  // Panels share a pass over the rows of dY, which come from far away where N is large.
+/// dX^T, whose rows are inputs and whose lanes are rows of dY: so the packed weight is read as it lies, and nothing but
+/// the sums is turned.
+void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
+  const int k0 = p0 * kPanel, inputs = (p1 * kPanel < g.k ? p1 * kPanel : g.k) - k0;
+  const int tiles = blockCount(inputs, kRowBlock), blocks = blockCount(r1 - r0, kPanel);
+  constexpr int pieceLines = kRowBlock * kPanel / 16;  // of a tile's weights in one panel
+  const int each = (pieceLines + blocks - 1) / blocks;
+  const auto height = [&](int i) { return r1 - r0 - i * kPanel < kPanel ? r1 - r0 - i * kPanel : kPanel; };
   for (int n0 = 0; n0 < g.n; n0 += kDxBlock) {
-    const int n1 = g.n - n0 < kDxBlock ? g.n : n0 + kDxBlock;
-    const bool first = n0 == 0;
-    for (int p = p0; p < p1; ++p) {
-      const int k0 = p * kPanel;
-      const int cols = g.k - k0 < kPanel ? g.k - k0 : kPanel;
-      unpackPanel(g.w, n0, n1, g.k, k0, scratch);
-      if (first && g.r) unpackPanel(g.a, 0, g.r, g.k, k0, lora);
-      // What is unpacked next: pieces of kPanel outputs, each one stretch of memory.
-      const bool within = p + 1 < p1;
-      const int n2 = within ? n0 : n1, left = g.n - n2 < kDxBlock ? g.n - n2 : kDxBlock;
-      const int lines = (left + kPanel - 1) / kPanel * kPieceLines, each = (lines + b1 - b0 - 1) / (b1 - b0);
-      const float* next = g.w + static_cast<size_t>(n2) * g.k + static_cast<size_t>(within ? p + 1 : p0) * kPanel * kPanel;
-      for (int i = b0; i < b1; ++i) {
-        const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0;
+    const float* w = g.w + static_cast<size_t>(n0) * g.k + static_cast<size_t>(k0) * kPanel;
+    const bool more = g.n - n0 > kDxBlock;
+    for (int j = 0; j < tiles; ++j) {
+      const int first = blockStart(inputs, tiles, j), end = blockStart(inputs, tiles, j + 1);
+      const float* next = j + 1 < tiles ? w + end * kPanel : more ? w + static_cast<size_t>(kDxBlock) * g.k : nullptr;
+      for (int i = 0; i < blocks; ++i) {
+        const int rows = height(i);
         Tile t;
-        t.k = n1 - n0;
-        t.a = g.dyPacked + static_cast<size_t>(r0) * g.n + static_cast<size_t>(n0) * rows;
-        t.aStep = rows;
-        t.b = scratch;
-        t.bStep = kPanel;
-        if (first && g.r) {
-          t.k2 = g.r;
-          t.a2 = g.dxaPacked + static_cast<size_t>(r0) * g.r;
-          t.a2Step = rows;
-          t.b2 = lora;
-          t.b2Step = kPanel;
-        }
-        t.c = g.dx + r0 * g.lddx + k0;
-        t.ldc = g.lddx;
-        if (g.add || !first) {
+        t.k = more ? kDxBlock : g.n - n0;
+        t.stretch = kPanel;
+        t.a = w + first * kPanel;
+        t.aStep = 1;
+        t.aJump = static_cast<long>(kPanel) * g.k;
+        t.b = g.dyPacked + static_cast<size_t>(r0 + i * kPanel) * g.n + static_cast<size_t>(n0) * rows;
+        t.bStep = rows;
+        t.c = scratch + (static_cast<size_t>(i) * inputs + first) * kPanel;
+        t.ldc = kPanel;
+        if (n0 > 0) {
           t.start = t.c;
-          t.ldStart = t.ldc;
-          if (i + 1 < b1) t.next = t.c + rows * g.lddx;
+          t.ldStart = kPanel;
         }
-        const int line = each * (i - b0);
-        if (line < lines) t.ahead = {next + static_cast<size_t>(line / kPieceLines) * kPanel * g.k + line % kPieceLines * 16, each};
-        tile<1>(t, rows, cols);
+        if (next && each * i < pieceLines) {
+          t.ahead = {next + each * i * 16, each};
+          t.aheadJump = t.aJump;
+        }
+        tile<kPanel>(t, end - first, rows > kWidth ? kPanel : kWidth);
       }
     }
+  }
+  for (int i = 0; i < blocks; ++i) {
+    const float* sums = scratch + static_cast<size_t>(i) * inputs * kPanel;
+    float* dx = g.dx + (r0 + i * kPanel) * g.lddx + k0;
+    if (g.add) transposeBlock<true>(sums, kPanel, inputs, height(i), 1.0f, dx, g.lddx);
+    else transposeBlock(sums, kPanel, inputs, height(i), 1.0f, dx, g.lddx);
   }
 }
 
