@@ -188,6 +188,7 @@ struct Tile {
   const float* next = nullptr;  // C of the next tile, where its sums start there
   Ahead ahead;
   long aheadJump = 0;  // if set, every stretch asks for all lines, so far on (in floats) from the last's
+  Ahead far;           // asked for besides
 };
 
 template <int Rows, int Vecs, int AMS>
@@ -222,6 +223,7 @@ void runTile(const Tile& t) {
     const int first = i * t.stretch;
     if (t.aheadJump) bringNear({static_cast<const float*>(t.ahead.from) + i * t.aheadJump, t.ahead.lines}, 0, 1);
     else bringNear(t.ahead, i, stretches);
+    bringNear(t.far, i, stretches);
     if (i == late)
 #pragma GCC unroll 16
       for (int r = 0; r < Rows; ++r)
@@ -481,16 +483,17 @@ void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scra
   constexpr int pieceLines = kRowBlock * kPanel / 16;  // of a tile's weights in one panel
   const int each = (pieceLines + blocks - 1) / blocks;
   const auto height = [&](int i) { return r1 - r0 - i * kPanel < kPanel ? r1 - r0 - i * kPanel : kPanel; };
-  for (int n0 = 0; n0 < g.n; n0 += kDxBlock) {
+  const int step = (hindsight::blockLength(g.n, kDxBlock) + kPanel - 1) / kPanel * kPanel;
+  for (int n0 = 0; n0 < g.n; n0 += step) {
     const float* w = g.w + static_cast<size_t>(n0) * g.k + static_cast<size_t>(k0) * kPanel;
-    const bool more = g.n - n0 > kDxBlock;
+    const int left = g.n - n0 - step;  // after this block
     for (int j = 0; j < tiles; ++j) {
       const int first = blockStart(inputs, tiles, j), end = blockStart(inputs, tiles, j + 1);
-      const float* next = j + 1 < tiles ? w + end * kPanel : more ? w + static_cast<size_t>(kDxBlock) * g.k : nullptr;
+      const float* next = j + 1 < tiles ? w + end * kPanel : left > 0 ? w + static_cast<size_t>(step) * g.k : nullptr;
       for (int i = 0; i < blocks; ++i) {
         const int rows = height(i);
         Tile t;
-        t.k = more ? kDxBlock : g.n - n0;
+        t.k = left > 0 ? step : g.n - n0;
         t.stretch = kPanel;
         t.a = w + first * kPanel;
         t.aStep = 1;
@@ -503,6 +506,8 @@ void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scra
           t.start = t.c;
           t.ldStart = kPanel;
         }
+        // The next block of dY comes from far away where N is large: each tile asks for its share.
+        if (left > 0) t.far = share(t.b + static_cast<size_t>(step) * rows, (left < step ? left : step) * rows / 16, tiles, j);
         if (next && each * i < pieceLines) {
           t.ahead = {next + each * i * 16, each};
           t.aheadJump = t.aJump;
@@ -511,12 +516,16 @@ void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scra
       }
     }
   }
-  for (int i = 0; i < blocks; ++i) {
-    const float* sums = scratch + static_cast<size_t>(i) * inputs * kPanel;
-    float* dx = g.dx + (r0 + i * kPanel) * g.lddx + k0;
-    if (g.add) transposeBlock<true>(sums, kPanel, inputs, height(i), 1.0f, dx, g.lddx);
-    else transposeBlock(sums, kPanel, inputs, height(i), 1.0f, dx, g.lddx);
-  }
+  for (int i = 0; i < blocks; ++i)
+    for (int k = 0; k < inputs; k += kWidth) {
+      const float* sums = scratch + (static_cast<size_t>(i) * inputs + k) * kPanel;
+      float* dx = g.dx + (r0 + i * kPanel) * g.lddx + k0 + k;
+      const int count = inputs - k < kWidth ? inputs - k : kWidth;
+      if (i + 1 < blocks)
+        for (int r = 0; r < height(i + 1); ++r) bringToWrite(dx + (kPanel + r) * g.lddx);
+      if (g.add) transposeBlock<true>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
+      else transposeBlock(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
+    }
 }
 
 void outer(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
