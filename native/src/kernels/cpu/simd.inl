@@ -6,8 +6,9 @@
 // function of the standard library: the linker could otherwise pick the copy made with AVX-512.
 //
 // GEMM method: the weight lies in panels of 2*kWidth outputs, [K][panel]; the rows in blocks
-// [K][rows]. One register tile rows x panel runs over the whole of K: one broadcast and two
-// multiply-adds per row and step, so every output is a plain sequential sum over k.
+// [K][rows]. One register tile rows x panel runs over a block of K: one broadcast and two
+// multiply-adds per row and step. The next block goes on from the sums in C, so every output is a
+// plain sequential sum over k. Gradients of the inputs swap the roles (linearDx).
 #include "kernels/cpu/ops.h"
 
 namespace {
