@@ -299,12 +299,10 @@ export interface GemmOptions {
   runs: number;
   isa?: Isa;
 }
-/** Operations a second, medians; shares of the peak measured right before or after each run. */
+/** Operations a second at the peak; medians of the share of the peak right before or after each run. */
 export interface GemmRates {
   peak: number;
-  forward: number;
   forwardShare: number;
-  backward: number;
   backwardShare: number;
 }
 

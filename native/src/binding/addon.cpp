@@ -778,9 +778,7 @@ napi_value gemmBench(Call& call) {
   const GemmResult result = benchGemm(math, parseDtype(stringOr(env, r, "dtype", "fp32")), requireInt(env, r, "m"), requireInt(env, r, "n"), requireInt(env, r, "k"), requireInt(env, r, "runs"));
   napi_value out = makeObject(env);
   set(env, out, "peak", makeNumber(env, result.peak));
-  set(env, out, "forward", makeNumber(env, result.forward));
   set(env, out, "forwardShare", makeNumber(env, result.forwardShare));
-  set(env, out, "backward", makeNumber(env, result.backward));
   set(env, out, "backwardShare", makeNumber(env, result.backwardShare));
   return out;
 }

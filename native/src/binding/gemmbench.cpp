@@ -8,10 +8,11 @@
 namespace hindsight {
 namespace {
 
-/// Medians of `runs`: the rate, and its share of the peak measured right before and after each run.
+/// @returns the median over `runs` of the share of the peak that was measured right before or after; `best`: the
+/// best peak seen.
 template <class Body>
-void measure(Math& math, Dtype dtype, double work, int runs, const Body& body, double& rate, double& share, double& best) {
-  std::vector<double> rates, shares;
+double medianShare(Math& math, Dtype dtype, double work, int runs, const Body& body, double& best) {
+  std::vector<double> shares;
   body();
   double before = math.peak(dtype);
   const int repeats = std::max(1, std::min(50, static_cast<int>(before * 0.03 / work)));
@@ -20,15 +21,12 @@ void measure(Math& math, Dtype dtype, double work, int runs, const Body& body, d
     for (int j = 0; j < repeats; ++j) body();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / repeats;
     const double after = math.peak(dtype), top = std::max(before, after);
-    rates.push_back(work / seconds);
     shares.push_back(work / seconds / top);
     best = std::max(best, top);
     before = after;
   }
-  std::sort(rates.begin(), rates.end());
   std::sort(shares.begin(), shares.end());
-  rate = rates[rates.size() / 2];
-  share = shares[shares.size() / 2];
+  return shares[shares.size() / 2];
 }
 
 }  // namespace
@@ -46,7 +44,7 @@ GemmResult benchGemm(Math& math, Dtype dtype, int m, int n, int k, int runs) {
   const Floats x = fill(static_cast<size_t>(m) * k), dy = fill(static_cast<size_t>(m) * n);
   Floats y = allocateFloats(static_cast<size_t>(m) * n), dx = allocateFloats(static_cast<size_t>(m) * k);
   Rows rows{x.get(), m, k};  // converted once, as for the linears that share their input
-  measure(math, dtype, work, runs, [&] { math.linear(rows, w, nullptr, nullptr, y.get(), nullptr); }, result.forward, result.forwardShare, result.peak);
+  result.forwardShare = medianShare(math, dtype, work, runs, [&] { math.linear(rows, w, nullptr, nullptr, y.get(), nullptr); }, result.peak);
   if (dtype == Dtype::Int8) return result;
   Rows gradient{dy.get(), m, n};
   gradient.halfLd = spacedRow(n);
@@ -55,7 +53,7 @@ GemmResult benchGemm(Math& math, Dtype dtype, int m, int n, int k, int runs) {
     if (dtype == Dtype::Fp32) math.linearDx(gradient, w, dx.get(), k, false);
     else math.linearDx(&gradient, &weight, 1, nullptr, nullptr, dx.get(), false);
   };
-  measure(math, dtype, work, runs, backward, result.backward, result.backwardShare, result.peak);
+  result.backwardShare = medianShare(math, dtype, work, runs, backward, result.peak);
   return result;
 }
 

@@ -313,13 +313,13 @@ void pack(const float* w, int n, int k, float* out) {
   }
 }
 
-/// Most inputs of a block of linear(): more, and its rows and panel leave the second-level cache. Fewer cost more than they
-/// gain: the sums pass through memory once more.
-constexpr int kLinearK = 1024;
-
 void packRows(const float* x, long ldx, int rows, int k, float* out) {
   transposeBlock(x, ldx, rows, k, 1.0f, out, rows);
 }
+
+/// Most inputs of a block of linear(): more, and its rows and panel leave the second-level cache; fewer, and the sums
+/// pass through memory once more.
+constexpr int kLinearK = 1024;
 
 void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
   const int blocks = blockCount(g.m, kRowBlock), step = hindsight::blockLength(g.k, kLinearK);
