@@ -20,7 +20,7 @@ export type Device = 'cpu' | 'cuda';
 /** Storage of the frozen linears on a GPU: `auto` is the first of bf16, int8 and nf4 that fits. */
 export type DeviceDtype = Dtype | 'nf4' | 'auto';
 /** Kernel family. `reference` is the plain path that every other one is tested against. */
-export type Isa = 'reference' | 'portable' | 'avx2' | 'avx512' | 'avx512vnni' | 'avx512bf16';
+export type Isa = 'reference' | 'portable' | 'avx2' | 'avx512' | 'avx512vnni' | 'avx512bf16' | 'avx512amx';
 /** Model shapes with random weights, for benchmarks: SmolLM2-135M and Qwen2.5. */
 export type ShapeName = '135m' | '0.5b' | '1.5b' | '7b';
 

@@ -49,7 +49,7 @@ export function registerBench(program: Command): void {
     .option('--fixtures <dir>', 'parity: one fixture folder, or a folder of them')
     .option('--dump <file>', 'parity: writes every computed tensor under its name in the fixture')
     .option('--model <dir>', 'name or folder of a model, or a shape with random weights: 135m, 0.5b, 1.5b, 7b; default: the bundled one')
-    .addOption(new Option('--isa <name>', 'kernels').choices(['reference', 'portable', 'avx2', 'avx512', 'avx512vnni', 'avx512bf16']))
+    .addOption(new Option('--isa <name>', 'kernels').choices(['reference', 'portable', 'avx2', 'avx512', 'avx512vnni', 'avx512bf16', 'avx512amx']))
     .addOption(new Option('--dtype <type>', 'storage of the frozen weights').choices(['fp32', 'bf16', 'int8']))
     .option('--peer', 'prefill, decode: measures llama.cpp in turns with the engine (q8_0 beside int8, else f16); the first time it is installed into .cache')
     .option('--rank <n>', 'rank of the adapter', count)

@@ -4,7 +4,7 @@ import type { Device, Dtype, Isa, NativeModel } from '../../native/index.ts';
 import { HindsightError } from '../../protocol/errors.ts';
 import type { ErrorName } from '../../protocol/errors.ts';
 
-const ISAS: readonly Isa[] = ['reference', 'portable', 'avx2', 'avx512', 'avx512vnni', 'avx512bf16'];
+const ISAS: readonly Isa[] = ['reference', 'portable', 'avx2', 'avx512', 'avx512vnni', 'avx512bf16', 'avx512amx'];
 
 export interface OpenOptions {
   dir: string;

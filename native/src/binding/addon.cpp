@@ -119,10 +119,10 @@ int adapterOr0(napi_env env, napi_value request) {
 
 Isa parseIsa(const std::string& name) {
   static constexpr std::pair<const char*, Isa> names[] = {{"reference", Isa::Reference}, {"portable", Isa::Portable}, {"avx2", Isa::Avx2},
-                                                          {"avx512", Isa::Avx512}, {"avx512vnni", Isa::Avx512Vnni}, {"avx512bf16", Isa::Avx512Bf16}};
+                                                          {"avx512", Isa::Avx512}, {"avx512vnni", Isa::Avx512Vnni}, {"avx512bf16", Isa::Avx512Bf16}, {"avx512amx", Isa::Avx512Amx}};
   for (const auto& item : names)
     if (name == item.first) return item.second;
-  throw Failure("ISA_UNAVAILABLE", "\"" + name + "\" is no instruction set: use reference, portable, avx2, avx512, avx512vnni or avx512bf16.");
+  throw Failure("ISA_UNAVAILABLE", "\"" + name + "\" is no instruction set: use reference, portable, avx2, avx512, avx512vnni, avx512bf16 or avx512amx.");
 }
 
 /// What the request names, else HINDSIGHT_ISA, else the best.

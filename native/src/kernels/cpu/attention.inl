@@ -42,13 +42,13 @@ inline void product(int m, BfTile t) {
 #ifdef NARROW_OWN_PRODUCTS
   return bf16Tile(m, t);
 #endif
-  const int blocks = blockCount(m, kNarrowRows);
+  const int blocks = blockCount(m, kTileRows);
   BfTile here = t;
   for (int i = 0; i < blocks; ++i) {
-    const int first = blockStart(m, blocks, i);
+    const int first = tileStart(m, blocks, i);
     for (int j = 0; j < t.parts; ++j) here.part[j].a = t.part[j].a + first * t.part[j].lda;
     here.c = t.c + first * t.ldc;
-    bf16Tile(blockStart(m, blocks, i + 1) - first, here);
+    bf16Tile(tileStart(m, blocks, i + 1) - first, here);
   }
 }
 

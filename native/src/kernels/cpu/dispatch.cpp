@@ -1,6 +1,11 @@
 // Chooses the op table by what this processor can run (cpuid), never by what it was built on.
 #include "kernels/cpu/ops.h"
 
+#if defined(__linux__) && defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace hindsight {
 
 #if defined(__x86_64__) && !defined(HINDSIGHT_PORTABLE_ONLY)
@@ -12,6 +17,18 @@ bool hasAvx512() {
 }
 bool hasVnni() { return hasAvx512() && __builtin_cpu_supports("avx512vnni"); }
 bool hasBf16() { return hasVnni() && __builtin_cpu_supports("avx512bf16"); }
+/// A process asks Linux for the matrix registers once, for all its threads; an old kernel, or a signal stack that is too
+/// small for them, says no.
+bool hasAmx() {
+#if defined(__linux__)
+  constexpr long request = 0x1023, tileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool granted = hasBf16() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-int8") &&
+                              syscall(SYS_arch_prctl, request, tileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
 }  // namespace
 #endif
 
@@ -24,6 +41,7 @@ const Ops* opsFor(Isa isa) {
     case Isa::Avx512: return hasAvx512() ? avx512Ops() : nullptr;
     case Isa::Avx512Vnni: return hasVnni() ? avx512VnniOps() : nullptr;
     case Isa::Avx512Bf16: return hasBf16() ? avx512Bf16Ops() : nullptr;
+    case Isa::Avx512Amx: return hasAmx() ? avx512AmxOps() : nullptr;
 #else
     default: return nullptr;
 #endif

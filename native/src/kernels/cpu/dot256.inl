@@ -18,8 +18,8 @@ namespace {
 
 /// A tile: rows and vectors of outputs; lanes of a block, of which a strip takes 20 KB; and the distance of widened rows,
 /// which is not a multiple of 1 KB: that would crowd them into few sets of the cache.
-constexpr int kTileRows = 6, kTileVecs = 2, kWide = kTileVecs * kWidth, kLanes = 320, kWideRow = kLanes + 16;
-constexpr int kGroupRows = 33 * kNarrowRows;
+constexpr int kTileVecs = 2, kWide = kTileVecs * kWidth, kLanes = 320, kWideRow = kLanes + 16;
+constexpr int kGroupRows = 33 * kTileRows;
 constexpr int kGroupPanels = hindsight::kDxPanels;
 constexpr size_t kSumsOfPanel = static_cast<size_t>(kGroupRows) * kNarrowPanel;
 static_assert(kGroupPanels * kSumsOfPanel + static_cast<size_t>(kGroupRows) * kWideRow + kLanes * kWide <= hindsight::narrowDxScratch(), "fits narrowDxScratch()");
@@ -501,9 +501,9 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
 /// body(first row, rows, first panel, end panel, first row of the next) over groups.
 template <class Body>
 inline void groups(int r0, int r1, int p0, int p1, Body body) {
-  const int tiles = blockCount(r1 - r0, kNarrowRows), parts = blockCount(r1 - r0, kGroupRows);
+  const int tiles = blockCount(r1 - r0, kTileRows), parts = blockCount(r1 - r0, kGroupRows);
   const auto row = [&](int part) {
-    const int at = r0 + kNarrowRows * blockStart(tiles, parts, part);
+    const int at = r0 + kTileRows * blockStart(tiles, parts, part);
     return at < r1 ? at : r1;
   };
   for (int p = p0; p < p1; p += kGroupPanels)

@@ -21,7 +21,7 @@ void few(const FewArgs& g, int p, float* scratch) {
   const int n0 = p * kNarrowPanel, k = padded4(g.k);
   const int cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
   const bool bytes = g.xBytes != nullptr, widen = g.wScale && !bytes;
-  const int rows = bytes ? 2 * g.m : g.m, blocks = blockCount(rows, kNarrowRows);
+  const int rows = bytes ? 2 * g.m : g.m, blocks = blockCount(rows, kTileRows);
   auto* wide = reinterpret_cast<uint16_t*>(scratch + static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel);
   const int step = blocks == 1 && !widen ? k : kNarrowK;
   for (int k0 = 0; k0 < k; k0 += step) {
@@ -33,7 +33,7 @@ void few(const FewArgs& g, int p, float* scratch) {
       pairs = wide;
     }
     for (int i = 0; i < blocks; ++i) {
-      const int first = blockStart(rows, blocks, i), count = blockStart(rows, blocks, i + 1) - first;
+      const int first = tileStart(rows, blocks, i), count = tileStart(rows, blocks, i + 1) - first;
       float* c = scratch + static_cast<size_t>(first) * kNarrowPanel;
       if (bytes) int8Tile(count, {g.xBytes + static_cast<size_t>(first) * k + k0, k, static_cast<const int8_t*>(g.w) + at, length / 4, reinterpret_cast<int32_t*>(c), k0 > 0, nullptr, nullptr, nullptr, {}, {}});
       else bf16Tile(count, {{{g.x + static_cast<size_t>(first) * k + k0, k, pairs, length / 2}}, 1, c, strips, k0 > 0, 2 * kNarrowPanel, kNarrowPanel, {}, {}});
@@ -53,9 +53,9 @@ void few(const FewArgs& g, int p, float* scratch) {
     const hindsight::FewLora& lora = g.lora[s];
     if (!lora.k) continue;
     const uint16_t* b = lora.b + static_cast<size_t>(n0) * padded4(lora.k);
-    const int parts = blockCount(lora.rows, kNarrowRows);
+    const int parts = blockCount(lora.rows, kTileRows);
     for (int i = 0; i < parts; ++i) {
-      const int first = blockStart(lora.rows, parts, i), count = blockStart(lora.rows, parts, i + 1) - first;
+      const int first = tileStart(lora.rows, parts, i), count = tileStart(lora.rows, parts, i + 1) - first;
       const uint16_t* a = lora.inner + first * lora.ld;
       bf16Tile(count, {{{a, lora.ld, b, padded4(lora.k) / 2}}, 1, scratch + static_cast<size_t>(lora.first + first) * kNarrowPanel, strips, true, 2 * kNarrowPanel, kNarrowPanel, {}, {}});
     }

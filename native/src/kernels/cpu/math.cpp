@@ -21,12 +21,6 @@ size_t packedSize(const Ops& ops, int n, int k) {
   return static_cast<size_t>(panels(ops, n)) * ops.panel * k;
 }
 
-/// Row where piece i of `pieces` begins: pieces are whole tiles of narrow weights.
-int pieceStart(int m, int pieces, int i) {
-  const int row = kNarrowRows * blockStart(blockCount(m, kNarrowRows), pieces, i);
-  return row < m ? row : m;
-}
-
 }  // namespace
 
 PackedWeight packWeight(const Ops& ops, const float* w, int n, int k, Dtype dtype, Arena* home) {
@@ -89,8 +83,20 @@ void unpackRow(const Ops& ops, const PackedWeight& weight, int row, float* out) 
 /// that a thread finds the rows that it wrote itself.
 int Math::rowPieces(int m) const {
   constexpr int enough = 170;
-  const int most = m / enough < threads() ? m / enough : threads(), least = blockCount(m, kNarrowSpan);
+  const int most = m / enough < threads() ? m / enough : threads(), least = leastPieces(m);
   return most > 1 ? (least + most - 1) / most * most : least;
+}
+
+/// As many as kNarrowSpan asks for.
+int Math::leastPieces(int m) const {
+  const int tile = ops_.narrow->tileRows;
+  return blockCount(blockCount(m, tile), kNarrowSpan / tile);
+}
+
+/// Row where piece i of `pieces` begins: pieces are whole tiles of narrow weights.
+int Math::pieceStart(int m, int pieces, int i) const {
+  const int tile = ops_.narrow->tileRows;
+  return std::min(m, tile * blockStart(blockCount(m, tile), pieces, i));
 }
 
 void Math::reserve(size_t count) {
@@ -184,7 +190,7 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
   const int columns = static_cast<int>(narrowPanels(w.n)), m = x.rows;
   const double work = static_cast<double>(m) * w.n * w.k;
   const bool alone = threads() == 1 || work < (m <= kSmallRows ? kParallelDecode : kParallelWork);
-  const int pieces = alone ? blockCount(m, kNarrowSpan) : rowPieces(m);
+  const int pieces = alone ? leastPieces(m) : rowPieces(m);
   // Few enough chunks that widened rows serve several panels, and enough that all threads end together.
   const int grain = std::max(columns * pieces / (32 * threads()), std::clamp(columns * pieces / (4 * threads()), 1, kDxPanels)), chunks = (columns + grain - 1) / grain;
   const auto body = [&](int i, int worker) {

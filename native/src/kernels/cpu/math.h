@@ -129,6 +129,8 @@ class Math {
   void narrowOuter(const Rows& p, const Rows& q, float* out);
   void toWords(Rows& x);
   int rowPieces(int m) const;
+  int leastPieces(int m) const;
+  int pieceStart(int m, int pieces, int i) const;
   void reserve(size_t count);  // grows every worker's scratch before a loop
 
   const Ops& ops_;

@@ -35,10 +35,10 @@ inline int padded4(int k) { return (k + 3) / 4 * 4; }
 /// Distance of rows of bf16 that are read side by side: a multiple of 4 KB would put them into the same lines of the
 /// first-level cache.
 inline long spacedRow(int k) { return padded4(k) % 2048 ? padded4(k) : padded4(k) + 32; }
-/// Length of a block of K (a multiple of 4): blocks of nearly equal length, at most `most`.
-inline int blockLength(int k, int most) {
+/// Length of a block of K, whole steps: blocks of nearly equal length, at most `most` (whole steps as well).
+inline int blockLength(int k, int most, int step = 4) {
   const int blocks = (k + most - 1) / most;
-  return padded4((k + blocks - 1) / blocks);
+  return ((k + blocks - 1) / blocks + step - 1) / step * step;
 }
 inline size_t narrowPanels(int n) { return static_cast<size_t>((n + kNarrowPanel - 1) / kNarrowPanel); }
 
@@ -92,6 +92,8 @@ struct NarrowOuterArgs {
 struct FewArgs;
 
 struct NarrowOps {
+  /// Rows of a tile, of which `linear` and `dx` want whole ones.
+  int tileRows;
   /// fp32 -> bf16, nearest even.
   void (*toBf16)(const float* x, size_t n, uint16_t* out);
   /// One row to bytes around 128; @returns its scale.

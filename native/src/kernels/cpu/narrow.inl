@@ -3,7 +3,8 @@
 // NARROW_TRANSPOSE) or itself defines
 //   bf16Tile(rows, t), int8Tile(rows, t)   C[rows][64] (+)= A B over `groups` lanes of 2 (4) inputs
 //   transposePairs                         and spinDots(), which measures the processor's peak
-// or, as NARROW_OWN_PRODUCTS, the tiles, narrowLinear, narrowDx and spinDots().
+// or, as NARROW_OWN_PRODUCTS, the tiles, narrowLinear, narrowDx and spinDots(). As NARROW_MATRIX_TILES
+// its tiles take up to 32 rows, and spinDots() and release() are its own.
 #include "kernels/cpu/few.h"
 
 namespace {
@@ -12,7 +13,6 @@ using hindsight::Dtype;
 using hindsight::FewArgs;
 using hindsight::kNarrowK;
 using hindsight::kNarrowPanel;
-using hindsight::kNarrowRows;
 using hindsight::NarrowArgs;
 using hindsight::NarrowDxArgs;
 using hindsight::NarrowOps;
@@ -23,6 +23,25 @@ typedef uint32_t VecU __attribute__((vector_size(kWidth * 4)));
 typedef uint16_t VecH __attribute__((vector_size(kWidth * 2)));
 typedef uint16_t VecHAt __attribute__((vector_size(kWidth * 2), aligned(2), may_alias));
 typedef int32_t VecIAt __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
+#ifdef NARROW_MATRIX_TILES
+/// Rows of a tile; most inputs of a block, so that its weights stay in the first-level cache while all rows pass by (twice
+/// as many where they are bytes); blocks of whole steps of the tile.
+constexpr int kTileRows = 32, kBlockK = 256, kStepK = 32;
+#else
+constexpr int kTileRows = hindsight::kNarrowRows, kBlockK = kNarrowK, kStepK = 4;
+#endif
+/// Most rows of a call, in whole tiles.
+constexpr int kSpanRows = hindsight::kNarrowSpan / kTileRows * kTileRows;
+/// Where tile i of `tiles` begins: tiles of nearly equal height, or whole ones as long as they last.
+inline int tileStart(int rows, int tiles, int i) {
+#ifdef NARROW_MATRIX_TILES
+  static_cast<void>(tiles);
+  return i * kTileRows < rows ? i * kTileRows : rows;
+#else
+  return blockStart(rows, tiles, i);
+#endif
+}
+
 inline VecI loadInts(const void* p) { return *static_cast<const VecIAt*>(p); }
 inline void storeInts(void* p, VecI v) { *static_cast<VecIAt*>(p) = v; }
 inline int32_t lane(const void* p) {
@@ -260,11 +279,11 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* sc
 void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch);
 #else
 void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
-  const int n0 = p * kNarrowPanel, k = padded4(g.k), count = r1 - r0, blocks = blockCount(count, kNarrowRows);
+  const int n0 = p * kNarrowPanel, k = padded4(g.k), count = r1 - r0, blocks = blockCount(count, kTileRows);
   const int cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
   const bool bytes = g.xBytes != nullptr, widen = g.wScale && !bytes, whole = cols == kNarrowPanel;
   auto* wide = reinterpret_cast<uint16_t*>(scratch + static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel);
-  const int step = hindsight::blockLength(k, bytes ? 2 * kNarrowK : kNarrowK), itemBytes = g.wScale ? 1 : 2;
+  const int step = hindsight::blockLength(k, bytes ? 2 * kBlockK : kBlockK, bytes ? 2 * kStepK : kStepK), itemBytes = g.wScale ? 1 : 2;
   const bool more = n0 + kNarrowPanel < g.n;  // the next panel lies behind this one
   for (int k0 = 0; k0 < k; k0 += step) {
     const int length = k - k0 < step ? k - k0 : step;
@@ -278,7 +297,7 @@ void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
       pairs = wide;
     }
     for (int i = 0; i < blocks; ++i) {
-      const int first = blockStart(count, blocks, i), rows = blockStart(count, blocks, i + 1) - first, row = r0 + first;
+      const int first = tileStart(count, blocks, i), rows = tileStart(count, blocks, i + 1) - first, row = r0 + first;
       float* c = scratch + static_cast<size_t>(first) * kNarrowPanel;
       const size_t to = static_cast<size_t>(row) * g.ldy + n0;
       const Finish out{g.y + to, g.ldy, g.bias ? g.bias + n0 : nullptr, g.residual ? g.residual + to : nullptr}, kept;
@@ -317,11 +336,11 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* sc
 
 void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
   constexpr size_t sums = static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel;
-  const int count = r1 - r0, blocks = blockCount(count, kNarrowRows), k = padded4(g.k);
+  const int count = r1 - r0, blocks = blockCount(count, kTileRows), k = padded4(g.k);
   auto* panel = reinterpret_cast<uint16_t*>(scratch + hindsight::kDxPanels * sums);
   uint16_t* wide = panel + static_cast<size_t>(kNarrowK) * kNarrowPanel;
   // Blocks of N are whole panels. Of a panel of the weight, the inputs of one of ours are one piece of memory.
-  constexpr int step = kNarrowK / kNarrowPanel * kNarrowPanel;
+  constexpr int step = kBlockK / kNarrowPanel * kNarrowPanel;
   const auto piece = [&](int t, int n, int p) {
     const auto& term = g.term[t];
     return static_cast<const char*>(term.w) + (static_cast<size_t>(n) * k + static_cast<size_t>(p) * kNarrowPanel * kNarrowPanel) * (term.bytes ? 1 : 2);
@@ -348,7 +367,7 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
         const int left2 = g.term[t2].n - n2, pieces2 = from2 * kNarrowPanel < g.k ? ((left2 < step ? left2 : step) + kNarrowPanel - 1) / kNarrowPanel : 0;
         constexpr int lines = kNarrowPanel * kNarrowPanel * 2 / 64;  // of one piece
         for (int i = 0; i < blocks; ++i) {
-          const int first = blockStart(count, blocks, i), rows = blockStart(count, blocks, i + 1) - first;
+          const int first = tileStart(count, blocks, i), rows = tileStart(count, blocks, i + 1) - first;
           const uint16_t* a = term.dy + static_cast<size_t>(r0 + first) * term.lddy + n0;
           const Part lora{g.x2 ? g.x2 + static_cast<size_t>(r0 + first) * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(k0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
           float *c = scratch + (p - p0) * sums + static_cast<size_t>(first) * kNarrowPanel, *dx = g.dx + static_cast<size_t>(r0 + first) * g.lddx + k0;
@@ -369,20 +388,20 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
 
 // ---- out += P^T Q ----------------------------------------------------------------------------
 
-/// Rows of Q become pairs of rows, 64 columns wide, in blocks of kNarrowSpan rows.
+/// Rows of Q become pairs of rows, 64 columns wide, in blocks of kSpanRows rows.
 void narrowOuter(const NarrowOuterArgs& g, int p, float* scratch) {
   const int n0 = p * kNarrowPanel, cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
-  const int blocks = blockCount(g.r, kNarrowRows);
-  float sums[kNarrowRows * kNarrowPanel];
+  const int blocks = blockCount(g.r, kTileRows);
+  float sums[kTileRows * kNarrowPanel];
   auto* pairs = reinterpret_cast<uint16_t*>(scratch);
-  for (int m0 = 0; m0 < g.m; m0 += hindsight::kNarrowSpan) {
-    const int rows = g.m - m0 < hindsight::kNarrowSpan ? g.m - m0 : hindsight::kNarrowSpan, groups = (rows + 1) / 2;
+  for (int m0 = 0; m0 < g.m; m0 += kSpanRows) {
+    const int rows = g.m - m0 < kSpanRows ? g.m - m0 : kSpanRows, groups = (rows + 1) / 2;
     for (int i = 0; i < groups; ++i) {
       const uint16_t* even = g.q + (m0 + 2 * i) * g.ldq + n0;
       pairHalves(even, 2 * i + 1 < rows ? even + g.ldq : nullptr, cols, pairs + static_cast<size_t>(i) * 2 * kNarrowPanel);
     }
     for (int i = 0; i < blocks; ++i) {
-      const int first = blockStart(g.r, blocks, i), count = blockStart(g.r, blocks, i + 1) - first;
+      const int first = tileStart(g.r, blocks, i), count = tileStart(g.r, blocks, i + 1) - first;
       float* to = g.out + static_cast<size_t>(first) * g.n + n0;
       const Finish out{to, g.n, nullptr, to}, kept;
       const bool whole = cols == kNarrowPanel;
@@ -425,6 +444,22 @@ double spin(Dtype dtype, long steps) {
   return spinFloats(steps);
 }
 
-constexpr NarrowOps narrowTable() { return NarrowOps{toBf16, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, halfAttentionBackward, spin}; }
+#ifdef NARROW_MATRIX_TILES
+void release();
+/// `op`, after which the thread's tile registers are free again.
+template <auto op, class... Args>
+void released(Args... args) {
+  op(args...);
+  release();
+}
+constexpr NarrowOps narrowTable() {
+  return NarrowOps{kTileRows, toBf16, toBytes, toWords,
+                   released<narrowLinear, const NarrowArgs&, int, int, int, int, float*>, released<few, const FewArgs&, int, float*>,
+                   released<narrowDx, const NarrowDxArgs&, int, int, int, int, float*>, released<narrowOuter, const NarrowOuterArgs&, int, float*>,
+                   released<halfAttention, const AttentionArgs&, int, int, int, float*>, released<halfAttentionBackward, const AttentionBackwardArgs&, int, float*>, spin};
+}
+#else
+constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, toBf16, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, halfAttentionBackward, spin}; }
+#endif
 
 }  // namespace

@@ -157,9 +157,9 @@ inline size_t attentionBackwardScratch(int rows, int headDim) {
   return 4 * padded * wide + static_cast<size_t>(kAttentionTile) * (6 * wide + 4 * kAttentionTile) + 8 * kSlack;
 }
 
-/// Avx512Vnni and Avx512Bf16 differ from Avx512 in the products of bf16 and int8 weights only.
-enum class Isa { Reference, Portable, Avx2, Avx512, Avx512Vnni, Avx512Bf16 };
-constexpr Isa kIsas[] = {Isa::Reference, Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Vnni, Isa::Avx512Bf16};
+/// Those from Avx512Vnni on differ from Avx512 in the products of bf16 and int8 weights only.
+enum class Isa { Reference, Portable, Avx2, Avx512, Avx512Vnni, Avx512Bf16, Avx512Amx };
+constexpr Isa kIsas[] = {Isa::Reference, Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Vnni, Isa::Avx512Bf16, Isa::Avx512Amx};
 /// The table of an instruction set, or null where this processor or build lacks it.
 const Ops* opsFor(Isa isa);
 Isa bestIsa();
@@ -170,5 +170,6 @@ const Ops* avx2Ops();
 const Ops* avx512Ops();
 const Ops* avx512VnniOps();
 const Ops* avx512Bf16Ops();
+const Ops* avx512AmxOps();
 
 }  // namespace hindsight
