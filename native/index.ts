@@ -304,6 +304,8 @@ export interface GemmRates {
   peak: number;
   forwardShare: number;
   backwardShare: number;
+  /** Worst of 64 results each way against double precision, in root-sum-squares of their terms. */
+  error: number;
 }
 
 export type NativeErrorCode =

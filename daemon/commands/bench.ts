@@ -117,7 +117,10 @@ function gemm(flags: BenchFlags): void {
   const lines = runGemm({ threads, runs, ...(isa && { isa }), ...(dtype && { dtypes: [dtype] }), ...(model && { models: [model] }) });
   const percent = (share: number) => (Number.isNaN(share) ? '-' : `${(100 * share).toFixed(0)} %`);
   const rows = lines.map((line) => [line.dtype, line.model, `${line.n} x ${line.k}`, String(line.m), (line.peak / 1e9).toFixed(0), percent(line.forwardShare), percent(line.backwardShare)]);
-  print({ bench: 'gemm', threads, runs, lines, machine: machine() }, table([['type', 'model', 'N x K', 'M', 'peak G/s', 'X Wt', 'dY W'], ...rows]), flags);
+  const wrong = lines.filter((line) => !line.pass).length;
+  const text = table([['type', 'model', 'N x K', 'M', 'peak G/s', 'X Wt', 'dY W'], ...rows]);
+  print({ bench: 'gemm', threads, runs, lines, machine: machine() }, `${text}\n${wrong === 0 ? 'the results are right' : `WRONG results: ${wrong} products`}`, flags);
+  if (wrong > 0) process.exitCode = 1;
 }
 
 function kernels({ isa, threads }: BenchFlags): { isa?: Isa; threads?: number } {

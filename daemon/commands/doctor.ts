@@ -40,7 +40,7 @@ const CHECKS: readonly Check[] = [
   { name: 'Node.js', run: nodeVersion, remedy: `Install Node.js ${NODE} or newer.` },
   { name: 'home folder', run: homeWritable, remedy: 'Make it writable, or set HINDSIGHT_HOME to another folder.' },
   { name: 'disk', run: diskFree, remedy: 'Free some space: an adapter takes up to 200 MB.' },
-  { name: 'native engine', run: () => (loadNative(), 'loads'), remedy: 'Run `npm run build`, or reinstall the extension.' },
+  { name: 'native engine', run: () => `loads; its best kernels here are ${loadNative().isas.at(-1)}`, remedy: 'Run `npm run build`, or reinstall the extension.' },
   { name: 'CUDA', run: cudaUsable, remedy: 'The CPU engine serves and trains without it.', optional: true },
   { name: 'model', run: modelRuns, remedy: 'See the error; `hindsight model info` checks a model folder.' },
   { name: 'vscode-languageserver', run: async () => has((await import('vscode-languageserver')).createConnection), remedy: REINSTALL },

@@ -312,7 +312,13 @@ export interface GemmLine {
   forwardShare: number;
   /** dX; NaN for int8, whose gradients run in bf16. */
   backwardShare: number;
+  /** Worst error of some results, in root-sum-squares of their terms; what rounding can explain passes. */
+  error: number;
+  pass: boolean;
 }
+
+/** Rounding leaves 2e-5, 9e-3 and 2e-2; a wrong or missing number is off by about 1. */
+const GEMM_BOUNDS: Record<string, number> = { fp32: 1e-4, bf16: 2e-2, int8: 6e-2 };
 
 /** Every shape of the transformers of SHAPES below 7b, in every dtype, against the peak. */
 export function runGemm(options: { threads: number; runs: number; isa?: Isa; models?: readonly string[]; dtypes?: readonly Dtype[] }): GemmLine[] {
@@ -324,8 +330,8 @@ export function runGemm(options: { threads: number; runs: number; isa?: Isa; mod
       for (const [n, k] of [[hidden, hidden], [kv, hidden], [inner, hidden], [hidden, inner], [vocab, hidden]] as const)
         for (const m of [128, 512, 1024]) {
           const { threads, runs, isa } = options;
-          const { peak: top, forwardShare, backwardShare } = loadNative().gemmBench({ dtype, m, n, k, threads, runs, ...(isa && { isa }) });
-          lines.push({ model, dtype, n, k, m, peak: top, forwardShare, backwardShare: dtype === 'int8' ? NaN : backwardShare });
+          const { peak: top, forwardShare, backwardShare, error } = loadNative().gemmBench({ dtype, m, n, k, threads, runs, ...(isa && { isa }) });
+          lines.push({ model, dtype, n, k, m, peak: top, forwardShare, backwardShare: dtype === 'int8' ? NaN : backwardShare, error, pass: error <= (GEMM_BOUNDS[dtype] ?? 0) });
         }
     }
   return lines;

@@ -780,6 +780,7 @@ napi_value gemmBench(Call& call) {
   set(env, out, "peak", makeNumber(env, result.peak));
   set(env, out, "forwardShare", makeNumber(env, result.forwardShare));
   set(env, out, "backwardShare", makeNumber(env, result.backwardShare));
+  set(env, out, "error", makeNumber(env, result.error));
   return out;
 }
 

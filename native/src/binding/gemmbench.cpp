@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "serve/random.h"
 
@@ -29,6 +30,25 @@ double medianShare(Math& math, Dtype dtype, double work, int runs, const Body& b
   return shares[shares.size() / 2];
 }
 
+/// Worst error of some of out[m,n] = sum over i < k of left(row, i) * right(column, i).
+template <class Left, class Right>
+double worstError(Random& random, int m, int n, int k, const float* out, const Left& left, const Right& right) {
+  constexpr int samples = 64;
+  double worst = 0;
+  for (int s = 0; s < samples; ++s) {
+    const int row = static_cast<int>(random.uniform() * m), column = static_cast<int>(random.uniform() * n);
+    double sum = 0, squares = 0;
+    for (int i = 0; i < k; ++i) {
+      const double term = static_cast<double>(left(row, i)) * right(column, i);
+      sum += term;
+      squares += term * term;
+    }
+    const double error = std::fabs(out[static_cast<size_t>(row) * n + column] - sum) / std::sqrt(squares);
+    if (!(error <= worst)) worst = error;  // also NaN
+  }
+  return worst;
+}
+
 }  // namespace
 
 GemmResult benchGemm(Math& math, Dtype dtype, int m, int n, int k, int runs) {
@@ -40,20 +60,24 @@ GemmResult benchGemm(Math& math, Dtype dtype, int m, int n, int k, int runs) {
   };
   GemmResult result;
   const double work = 2.0 * m * n * k;
-  const PackedWeight w = packWeight(math.ops(), fill(static_cast<size_t>(n) * k).get(), n, k, dtype);
+  const Floats weight = fill(static_cast<size_t>(n) * k);
+  const PackedWeight w = packWeight(math.ops(), weight.get(), n, k, dtype);
   const Floats x = fill(static_cast<size_t>(m) * k), dy = fill(static_cast<size_t>(m) * n);
   Floats y = allocateFloats(static_cast<size_t>(m) * n), dx = allocateFloats(static_cast<size_t>(m) * k);
   Rows rows{x.get(), m, k};  // converted once, as for the linears that share their input
   result.forwardShare = medianShare(math, dtype, work, runs, [&] { math.linear(rows, w, nullptr, nullptr, y.get(), nullptr); }, result.peak);
+  result.error = worstError(random, m, n, k, y.get(), [&](int row, int i) { return x[static_cast<size_t>(row) * k + i]; }, [&](int column, int i) { return weight[static_cast<size_t>(column) * k + i]; });
   if (dtype == Dtype::Int8) return result;
   Rows gradient{dy.get(), m, n};
   gradient.halfLd = spacedRow(n);
-  const PackedWeight* weight = &w;
+  const PackedWeight* packed = &w;
   const auto backward = [&] {
     if (dtype == Dtype::Fp32) math.linearDx(gradient, w, dx.get(), k, false);
-    else math.linearDx(&gradient, &weight, 1, nullptr, nullptr, dx.get(), false);
+    else math.linearDx(&gradient, &packed, 1, nullptr, nullptr, dx.get(), false);
   };
   result.backwardShare = medianShare(math, dtype, work, runs, backward, result.peak);
+  const double error = worstError(random, m, k, n, dx.get(), [&](int row, int i) { return dy[static_cast<size_t>(row) * n + i]; }, [&](int column, int i) { return weight[static_cast<size_t>(i) * k + column]; });
+  if (!(error <= result.error)) result.error = error;
   return result;
 }
 
