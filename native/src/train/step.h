@@ -52,7 +52,9 @@ class Trainer {
   Transformer& model_;
   Reference reference_;
   size_t memoryBytes_;
-  Arena states_, scratch_;
+  /// A layer's buffers of some MB each would leave a quarter of small blocks empty in the first pass, which is the peak.
+  static constexpr size_t kArenaBlock = size_t{8} << 20;
+  Arena states_{kArenaBlock}, scratch_{kArenaBlock};
 };
 
 }  // namespace hindsight

@@ -41,10 +41,12 @@ inline Floats allocateFloats(size_t count) {
 
 class Arena {
  public:
+  /// @param block  floats of a block, where no larger one is asked for. What a block has left is lost until reset().
+  explicit Arena(size_t block = size_t{1} << 20) : block_(block) {}
   float* take(size_t count) {
     const size_t size = (count + kSlack + 15) / 16 * 16;
     if (blocks_.empty() || used_ + size > sizes_.back()) {
-      const size_t fresh = size > kBlock ? size : kBlock;
+      const size_t fresh = size > block_ ? size : block_;
       blocks_.push_back(allocateFloats(fresh));
       sizes_.push_back(fresh);
       used_ = 0;
@@ -77,7 +79,7 @@ class Arena {
   }
 
  private:
-  static constexpr size_t kBlock = size_t{1} << 20;
+  size_t block_;
   std::vector<Floats> blocks_;
   std::vector<size_t> sizes_;
   size_t used_ = 0, total_ = 0;
