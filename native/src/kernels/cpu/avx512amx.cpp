@@ -1,5 +1,5 @@
-// The avx512bf16 table with the products of bf16 and int8 weights in AMX's matrix registers. There vdpbf16ps starts every
-// fourth cycle only, half the rate of fp32's multiply-adds: on Intel's processors bf16 pays through AMX alone.
+// The avx512bf16 table with the products of bf16 and int8 weights in AMX's matrix registers. Intel's
+// processors start vdpbf16ps every other cycle, half the rate of fp32's multiply-adds: there bf16 pays through AMX alone.
 #include <immintrin.h>
 
 namespace {

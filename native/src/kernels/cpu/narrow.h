@@ -4,7 +4,7 @@
 // One 32-bit lane holds the 2 (4) neighbouring inputs of one output, which is what the processor's
 // dot-product instructions take; an instruction set without them widens lanes by shifts.
 //
-// Method: a register tile of 6 rows x 64 outputs over blocks of at most kNarrowK inputs; between
+// Method: a register tile of 6 rows x 64 outputs (32 x 32 in AMX, amx.inl) over blocks of at most kNarrowK inputs; between
 // blocks the sums wait in fp32 (int32) beside the panel in the second-level cache, and each tile asks
 // for its share of the weights that come next. The last block adds bias and residual on the way out. Activations are rows of bf16
 // or, for int8 x int8, one unsigned byte per input: u = round(x / scale) + 128, whose offset is taken
