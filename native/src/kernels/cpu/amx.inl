@@ -36,8 +36,9 @@ inline void shape(int top, int bottom) {
   shapedTop = top;
   shapedBottom = bottom;
 }
-/// The kernel need not keep the registers of a thread that has released them.
+/// The kernel need not keep the registers of a thread that has released them; and what was streamed is there for others.
 void release() {
+  _mm_sfence();
   if (!shapedTop) return;
   asm volatile("tilerelease");
   shapedTop = shapedBottom = 0;
@@ -172,6 +173,15 @@ void addProducts(int rows, int strips, const Whole* parts, int count, const void
   }
 }
 
+/// Whether a target is streamed: a plain store to a line that is in no cache has to read it first, and the tiles behind it
+/// wait for that: half of the time of a forward product in training. Streamed lines are whole ones.
+inline bool streams(const Finish& f) { return f.stream && f.to && f.ldto % kMatrix == 0 && (reinterpret_cast<uintptr_t>(f.to) & 63) == 0; }
+inline void finishFar(const Finish& f, int r, int i, Vec sum) {
+  if (f.bias) sum += load(f.bias + i);
+  if (f.residual) sum += load(f.residual + r * f.ldto + i);
+  _mm512_stream_ps(f.to + r * f.ldto + i, (__m512)sum);
+}
+
 void bf16Tile(int rows, const BfTile& t) {
   Whole parts[8];
   Tail tails[4];
@@ -185,10 +195,14 @@ void bf16Tile(int rows, const BfTile& t) {
   }
   const Finish& f = t.finish;
   if (!f.to) return addProducts<false>(rows, t.strips, parts, count, t.c, 4 * t.ldc, t.add, t.c, 4 * t.ldc, t.ahead);
-  if (!f.bias && !f.residual) return addProducts<false>(rows, t.strips, parts, count, t.c, 4 * t.ldc, t.add, f.to, 4 * f.ldto, t.ahead);
+  const bool far = streams(f);
+  if (!far && !f.bias && !f.residual) return addProducts<false>(rows, t.strips, parts, count, t.c, 4 * t.ldc, t.add, f.to, 4 * f.ldto, t.ahead);
   addProducts<false>(rows, t.strips, parts, count, t.c, 4 * t.ldc, t.add, t.c, 4 * t.ldc, t.ahead);
   for (int r = 0; r < rows; ++r)
-    for (int i = 0; i < 16 * t.strips; i += kWidth) finish(f, r, i, load(t.c + r * t.ldc + i));
+    for (int i = 0; i < 16 * t.strips; i += kWidth) {
+      const Vec sum = load(t.c + r * t.ldc + i);
+      far ? finishFar(f, r, i, sum) : finish(f, r, i, sum);
+    }
 }
 
 void int8Tile(int rows, const ByteTile& t) {
@@ -202,10 +216,12 @@ void int8Tile(int rows, const ByteTile& t) {
   if (whole < t.groups) parts[count++] = tail.make(rows, kNarrowPanel, a + 4 * whole, t.lda, b + ldb * whole, ldb, t.groups - whole);
   addProducts<true>(rows, 4, parts, count, t.c, ldb, t.add, t.c, ldb, t.ahead);
   if (!t.offset) return;
+  const bool far = streams(t.finish);
   for (int r = 0; r < rows; ++r)
     for (int i = 0; i < kNarrowPanel; i += kWidth) {
       int32_t* c = t.c + r * kNarrowPanel;
-      leave(t.finish, reinterpret_cast<float*>(c), r, i, _mm512_cvtepi32_ps((__m512i)(loadInts(c + i) - loadInts(t.offset + i))) * (t.xScale[r] * load(t.wScale + i)));
+      const Vec sum = _mm512_cvtepi32_ps((__m512i)(loadInts(c + i) - loadInts(t.offset + i))) * (t.xScale[r] * load(t.wScale + i));
+      far ? finishFar(t.finish, r, i, sum) : leave(t.finish, reinterpret_cast<float*>(c), r, i, sum);
     }
 }
 

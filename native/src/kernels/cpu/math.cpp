@@ -14,6 +14,8 @@ constexpr double kParallelWork = 400e3;
 constexpr double kParallelDecode = 4e6;
 /// Row blocks whose packed rows stay in the second-level cache while all panels pass by.
 constexpr int kRowSpan = 16;
+/// Bytes of a product's result from which it may be written past the caches.
+constexpr double kStreamBytes = 1 << 20;
 
 int panels(const Ops& ops, int n) { return (n + ops.panel - 1) / ops.panel; }
 
@@ -185,6 +187,7 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
   g.residual = residual;
   g.y = y;
   g.ldy = w.n;
+  g.stream = 4.0 * x.rows * w.n >= kStreamBytes;
   const size_t scratch = narrowDxScratch();
   reserve(scratch);
   const int columns = static_cast<int>(narrowPanels(w.n)), m = x.rows;
@@ -283,6 +286,7 @@ void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
   g.dx = dx;
   g.lddx = g.k;
   g.add = add;
+  g.stream = 4.0 * dy[0].rows * g.k >= kStreamBytes;
   const size_t scratch = narrowDxScratch();
   reserve(scratch);
   const int columns = static_cast<int>(narrowPanels(g.k)), m = dy[0].rows, pieces = rowPieces(m);

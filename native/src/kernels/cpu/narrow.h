@@ -58,6 +58,7 @@ struct NarrowArgs {
   const float* residual = nullptr;
   float* y = nullptr;
   long ldy = 0;
+  bool stream = false;  // y is more than the caches keep until somebody reads it
 };
 
 /// One term of dX = sum over terms of dY W.
@@ -77,6 +78,7 @@ struct NarrowDxArgs {
   float* dx = nullptr;
   long lddx = 0;
   bool add = false;
+  bool stream = false;
 };
 
 /// out[r, n0:n0+64] += P^T Q: gradients of A and B.

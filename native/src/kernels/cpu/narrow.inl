@@ -63,6 +63,7 @@ struct Finish {
   long ldto = 0;  // of to and residual
   const float* bias = nullptr;
   const float* residual = nullptr;
+  bool stream = false;  // as in NarrowArgs
 };
 /// C[rows][16 strips] (+)= the sum of its parts, in their order; more columns may be computed, up to
 /// the next multiple of two vectors.
@@ -300,7 +301,7 @@ void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
       const int first = tileStart(count, blocks, i), rows = tileStart(count, blocks, i + 1) - first, row = r0 + first;
       float* c = scratch + static_cast<size_t>(first) * kNarrowPanel;
       const size_t to = static_cast<size_t>(row) * g.ldy + n0;
-      const Finish out{g.y + to, g.ldy, g.bias ? g.bias + n0 : nullptr, g.residual ? g.residual + to : nullptr}, kept;
+      const Finish out{g.y + to, g.ldy, g.bias ? g.bias + n0 : nullptr, g.residual ? g.residual + to : nullptr, g.stream}, kept;
       const Ahead next = share(block + static_cast<size_t>(length) * kNarrowPanel * itemBytes, ahead, blocks, i);
       // LoRA's term goes last, after int8's scales: it is a bf16 product on its own there.
       const Part lora{g.x2 ? g.x2 + row * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(n0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
@@ -371,7 +372,7 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
           const uint16_t* a = term.dy + static_cast<size_t>(r0 + first) * term.lddy + n0;
           const Part lora{g.x2 ? g.x2 + static_cast<size_t>(r0 + first) * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(k0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
           float *c = scratch + (p - p0) * sums + static_cast<size_t>(first) * kNarrowPanel, *dx = g.dx + static_cast<size_t>(r0 + first) * g.lddx + k0;
-          const Finish out{dx, g.lddx, nullptr, g.add ? dx : nullptr}, kept;
+          const Finish out{dx, g.lddx, nullptr, g.add ? dx : nullptr, g.stream}, kept;
           Ahead next;
           const int each = (pieces2 * lines + blocks - 1) / blocks, line = each * i;
           if (line < pieces2 * lines) next = {piece(t2, n2 + line / lines * kNarrowPanel, from2) + line % lines * 64, each};
