@@ -318,7 +318,7 @@ export interface GemmLine {
 }
 
 /** Rounding leaves 2e-5, 9e-3 and 2e-2; a wrong or missing number is off by about 1. */
-const GEMM_BOUNDS: Record<string, number> = { fp32: 1e-4, bf16: 2e-2, int8: 6e-2 };
+export const GEMM_BOUNDS: Readonly<Record<Dtype, number>> = { fp32: 1e-4, bf16: 2e-2, int8: 6e-2 };
 
 /** Every shape of the transformers of SHAPES below 7b, in every dtype, against the peak. */
 export function runGemm(options: { threads: number; runs: number; isa?: Isa; models?: readonly string[]; dtypes?: readonly Dtype[] }): GemmLine[] {
@@ -331,7 +331,7 @@ export function runGemm(options: { threads: number; runs: number; isa?: Isa; mod
         for (const m of [128, 512, 1024]) {
           const { threads, runs, isa } = options;
           const { peak: top, forwardShare, backwardShare, error } = loadNative().gemmBench({ dtype, m, n, k, threads, runs, ...(isa && { isa }) });
-          lines.push({ model, dtype, n, k, m, peak: top, forwardShare, backwardShare: dtype === 'int8' ? NaN : backwardShare, error, pass: error <= (GEMM_BOUNDS[dtype] ?? 0) });
+          lines.push({ model, dtype, n, k, m, peak: top, forwardShare, backwardShare: dtype === 'int8' ? NaN : backwardShare, error, pass: error <= GEMM_BOUNDS[dtype] });
         }
     }
   return lines;

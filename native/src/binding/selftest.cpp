@@ -1,5 +1,6 @@
 #include "binding/selftest.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cpu/arena.h"
@@ -150,7 +151,8 @@ void Bench::linearDx(int more) {
 
 /// bf16 and int8 products: both sides read the same packed bytes.
 void Bench::narrow() {
-  const int m = size(16), n = size(700), k = size(700), r = size(20);
+  // At times more rows than a tile of any instruction set has; few() takes kFewRows at most.
+  const int m = size(3) == 1 ? kFewRows + size(80) : size(kFewRows), n = size(700), k = size(700), r = size(20);
   const Floats x = fill(static_cast<size_t>(m) * k, 0.3), w = fill(static_cast<size_t>(n) * k, 0.3), x2 = fill(static_cast<size_t>(m) * r), w2 = fill(static_cast<size_t>(n) * r, 0.3);
   const Floats a = fill(static_cast<size_t>(k) * r, 0.3), dy = fill(static_cast<size_t>(m) * n, 0.01), bias = fill(n), residual = fill(static_cast<size_t>(m) * n);
   const auto halves = [&](const float* from, int rows, int cols) {
@@ -164,9 +166,13 @@ void Bench::narrow() {
   std::vector<uint8_t> plainBytes(bytes.size());
   for (int i = 0; i < m; ++i) {
     byteScale[i] = fast_.narrow->toBytes(x.get() + static_cast<size_t>(i) * k, k, bytes.data() + static_cast<size_t>(i) * padded4(k));
+    if (i >= kFewRows) continue;
     plainScale[i] = plain_.narrow->toBytes(x.get() + static_cast<size_t>(i) * k, k, plainBytes.data() + static_cast<size_t>(i) * padded4(k));
   }
-  const float sameBytes = bytes == plainBytes && byteScale == plainScale ? 0.0f : 1.0f, zero = 0;
+  // Of few rows: a multiply-add rounds once, so a number halfway between two bytes, one in many thousands, may go to either.
+  const int compared = std::min(m, kFewRows);
+  const bool same = std::equal(plainScale.begin(), plainScale.begin() + compared, byteScale.begin()) && std::equal(plainBytes.begin(), plainBytes.begin() + static_cast<long>(compared) * padded4(k), bytes.begin());
+  const float sameBytes = same ? 0.0f : 1.0f, zero = 0;
   compare("toBytes", dims({m, k}), &sameBytes, &zero, 1);
   Floats scratch = allocateFloats(narrowDxScratch());
   const PackedWeight pb = packWeight(fast_, w2.get(), n, r, Dtype::Bf16), pa = packWeight(fast_, a.get(), k, r, Dtype::Bf16);
@@ -204,7 +210,7 @@ void Bench::narrow() {
     for (int i = 0; i < m; ++i)
       wordScale[i] = fast_.narrow->toWords(x.get() + static_cast<size_t>(i) * k, k, words.data() + static_cast<size_t>(i) * padded4(k), words.data() + static_cast<size_t>(m + i) * padded4(k));
     for (const bool wordRows : {false, true}) {
-      if (wordRows && dtype == Dtype::Bf16) continue;
+      if ((wordRows && dtype == Dtype::Bf16) || m > kFewRows) continue;
       Floats few[2] = {allocateFloats(static_cast<size_t>(m) * n), allocateFloats(static_cast<size_t>(m) * n)};
       const int half = m / 2;
       const FewLora lora[2] = {{0, half, half ? r : 0, x2h.data(), padded4(r), reinterpret_cast<const uint16_t*>(pb.data.get())}, {half, m - half, 0, nullptr, 0, nullptr}};
