@@ -173,11 +173,11 @@ RowResult SequenceLoss::row(const Ops& ops, int index, const float* z, float* dz
   }
   double total = 0;
   for (const auto& item : gradient) total += item.second;
-  ops.softmaxScaled(z, vocab_, inverse, static_cast<float>(lse), static_cast<float>(-total * inverse), dz, false);
+  if (!gradient.empty() || ceSlope == 0) ops.softmaxScaled(z, vocab_, inverse, static_cast<float>(lse), static_cast<float>(-total * inverse), dz, false);
   for (const auto& item : gradient) dz[item.first] += static_cast<float>(item.second * inverse);
   if (ceSlope != 0) {
     const double lse1 = inverse == 1.0f ? lse : ops.logSumExp(z, vocab_, 1.0f);
-    ops.softmaxScaled(z, vocab_, 1.0f, static_cast<float>(lse1), static_cast<float>(ceSlope), dz, true);
+    ops.softmaxScaled(z, vocab_, 1.0f, static_cast<float>(lse1), static_cast<float>(ceSlope), dz, !gradient.empty());
     dz[token] -= static_cast<float>(ceSlope);
   }
   return result;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <numeric>
+#include <vector>
 
 #include "io/failure.h"
 #include "train/memory.h"
@@ -171,8 +174,20 @@ ForwardBackwardResult Trainer::run(Adapter& adapter, std::vector<TrainSequence>&
 
 double Trainer::optimStep(Adapter& adapter, const AdamWSettings& s) {
   adapter.prepareTraining();
-  double sum = 0;
-  for (const float g : adapter.gradients) sum += static_cast<double>(g) * g;
+  // In pieces of one length, so that the sum does not depend on the threads.
+  Math& math = model_.math();
+  constexpr int piece = 1 << 14;
+  const size_t size = adapter.gradients.size();
+  const int pieces = static_cast<int>((size + piece - 1) / piece);
+  const auto each = [&](const std::function<void(int, size_t, size_t)>& body) {
+    math.ranges(pieces, 1, [&](int i, int, int) { body(i, static_cast<size_t>(i) * piece, std::min(size - static_cast<size_t>(i) * piece, static_cast<size_t>(piece))); });
+  };
+  std::vector<double> sums(pieces);
+  each([&](int i, size_t first, size_t count) {
+    const float* g = adapter.gradients.data() + first;
+    for (size_t j = 0; j < count; ++j) sums[i] += static_cast<double>(g[j]) * g[j];
+  });
+  const double sum = std::accumulate(sums.begin(), sums.end(), 0.0);
   const double norm = std::sqrt(sum);
   if (!std::isfinite(norm))
     throw Failure("GRADIENT_NOT_FINITE", "The gradient is not finite, so no step was taken: zero the gradients and check the last batch.");
@@ -186,8 +201,10 @@ double Trainer::optimStep(Adapter& adapter, const AdamWSettings& s) {
   a.gradScale = s.clipNorm > 0 && norm > s.clipNorm ? static_cast<float>(s.clipNorm / (norm + 1e-6)) : 1.0f;
   a.correction1 = static_cast<float>(1 - std::pow(s.beta1, static_cast<double>(adapter.step)));
   a.correction2 = static_cast<float>(1 - std::pow(s.beta2, static_cast<double>(adapter.step)));
-  model_.math().ops().adamw(adapter.weights.data(), adapter.moment1.data(), adapter.moment2.data(), adapter.gradients.data(), adapter.weights.size(), a);
-  std::fill(adapter.gradients.begin(), adapter.gradients.end(), 0.0f);
+  each([&](int, size_t first, size_t count) {
+    math.ops().adamw(adapter.weights.data() + first, adapter.moment1.data() + first, adapter.moment2.data() + first, adapter.gradients.data() + first, count, a);
+    std::memset(adapter.gradients.data() + first, 0, count * sizeof(float));
+  });
   ++adapter.version;
   adapter.changed = true;
   return norm;
