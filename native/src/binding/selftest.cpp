@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/cpu/arena.h"
 #include "kernels/cpu/few.h"
@@ -302,8 +303,8 @@ void Bench::norms() {
 
 /// half: keys and values in bf16, and bf16 products.
 void Bench::attention(bool half) {
-  const int group = size(3), kvHeads = size(3), heads = group * kvHeads, d = 2 * size(20), s = size(110), start = size(s) - 1;
-  const int width = heads * d, kvWidth = kvHeads * d, count = (s + kPage - 1) / kPage;
+  const int group = size(3), kvHeads = size(3), heads = group * kvHeads, d = 2 * size(20), s = size(150), start = size(s) - 1;
+  const int parts = s > kAttentionTile ? size(kBackwardParts) : 1, width = heads * d, kvWidth = kvHeads * d, count = (s + kPage - 1) / kPage;
   const Floats q = fill(static_cast<size_t>(s) * width, 2), k = fill(static_cast<size_t>(s) * kvWidth, 2), v = fill(static_cast<size_t>(s) * kvWidth), dOut = fill(static_cast<size_t>(s) * width);
   const size_t kvSize = static_cast<size_t>(kvWidth) * kPage / (half ? 2 : 1), pageFloats = 2 * kvSize;
   Floats memory = allocateFloats(pageFloats * count);
@@ -364,17 +365,21 @@ void Bench::attention(bool half) {
     g.out = b.get();
     g.dOut = dOut.get();
     g.lse = lseB.get();
-    for (Floats& grad : grads[side]) grad = allocateFloats(size);
+    g.parts = parts;
+    for (Floats& grad : grads[side]) {
+      grad = allocateFloats(kBackwardParts * size);
+      for (size_t i = 0; i < kBackwardParts * size; ++i) grad[i] = 0;
+    }
     g.dq = grads[side][0].get();
     g.dk = grads[side][1].get();
     g.dv = grads[side][2].get();
-    for (int h = 0; h < heads; ++h) {
+    for (int item = 0; item < heads * parts; ++item) {
       const Ops& ops = side ? plain_ : fast_;
-      (half ? ops.narrow->attentionBackward : ops.attentionBackward)(g, h, scratch.get());
+      (half ? ops.narrow->attentionBackward : ops.attentionBackward)(g, item, scratch.get());
     }
   }
   const char* names[3] = {".dq", ".dk", ".dv"};
-  for (int i = 0; i < 3; ++i) compare(name + names[i], dims({s, heads, kvHeads, d}), grads[0][i].get(), grads[1][i].get(), size);
+  for (int i = 0; i < 3; ++i) compare(name + names[i], dims({s, heads, kvHeads, d}), grads[0][i].get(), grads[1][i].get(), i ? parts * size : size);
 }
 
 void Bench::pointwise() {
@@ -388,6 +393,26 @@ void Bench::pointwise() {
   plain_.swigluBackward(g.get(), u.get(), d.get(), n, b.get(), b2.get());
   compare("swigluBackward.gate", dims({n}), a.get(), b.get(), n);
   compare("swigluBackward.up", dims({n}), a2.get(), b2.get(), n);
+  const auto widened = [](const std::vector<uint16_t>& halves, float* out) {
+    for (size_t i = 0; i < halves.size(); ++i) {
+      const uint32_t bits = static_cast<uint32_t>(halves[i]) << 16;
+      std::memcpy(out + i, &bits, 4);
+    }
+  };
+  std::vector<uint16_t> half(n), half2(n);
+  const auto compareHalves = [&](const char* op, const std::vector<uint16_t>& fast, const std::vector<uint16_t>& plain) {
+    widened(fast, a.get());
+    widened(plain, b.get());
+    compare(op, dims({n}), a.get(), b.get(), n);
+  };
+  std::vector<uint16_t> plain(n), plain2(n);
+  fast_.narrow->swiglu(g.get(), u.get(), n, half.data());
+  plain_.narrow->swiglu(g.get(), u.get(), n, plain.data());
+  compareHalves("swiglu.bf16", half, plain);
+  fast_.narrow->swigluBackward(g.get(), u.get(), d.get(), n, half.data(), half2.data());
+  plain_.narrow->swigluBackward(g.get(), u.get(), d.get(), n, plain.data(), plain2.data());
+  compareHalves("swigluBackward.bf16.gate", half, plain);
+  compareHalves("swigluBackward.bf16.up", half2, plain2);
   const float x = static_cast<float>(fast_.logSumExp(g.get(), n, 1.4f)), y = static_cast<float>(plain_.logSumExp(g.get(), n, 1.4f));
   compare("logSumExp", dims({n}), &x, &y, 1);
   for (const bool add : {false, true}) {

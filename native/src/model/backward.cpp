@@ -39,7 +39,7 @@ void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, co
     w[count] = &weights_.layers[layer].linear[term.target];
     Rows& d = dy[count++];
     const int n = w[count - 1]->n;
-    d = Rows{term.dy, m, n};
+    d = term.dy;
     if (lora) {
       float* slice = dInner + lora->offset;
       if (narrow) {  // s dy B
@@ -84,17 +84,20 @@ void Transformer::normRopeBackward(const float* in, const float* weight, const s
 }
 
 /// Query heads of one group share their key head: out [rows][kvHeads*D] = the sum of their copies, which are
-/// [heads][rows][D] in each sequence.
+/// [heads][parts][rows][D] in each sequence, with room for kBackwardParts.
 void Transformer::sumHeads(const float* copies, const std::vector<Place>& places, float* out) {
-  const int group = config_.heads / config_.kvHeads, d = config_.headDim;
+  const int d = config_.headDim;
   eachStretch(places, [&](const Place& place, int first, int last) {
-    const float* own = copies + static_cast<size_t>(place.first) * config_.qWidth();
+    const int parts = backwardParts(place.rows), group = config_.heads / config_.kvHeads * parts;
+    const float* own = copies + static_cast<size_t>(place.first) * kBackwardParts * config_.qWidth();
     for (int r = first; r < last; ++r)
       for (int h = 0; h < config_.kvHeads; ++h) {
         float* to = out + static_cast<size_t>(r) * config_.kvWidth() + static_cast<size_t>(h) * d;
+        std::memset(to, 0, d * sizeof(float));
         for (int g = 0; g < group; ++g) {
+          if (r - place.first >= backwardStart(place.rows, parts, g % parts + 1)) continue;
           const float* from = own + (static_cast<size_t>(h * group + g) * place.rows + r - place.first) * d;
-          for (int i = 0; i < d; ++i) to[i] = g ? to[i] + from[i] : from[i];
+          for (int i = 0; i < d; ++i) to[i] += from[i];
         }
       }
   });
@@ -106,18 +109,21 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
   const size_t m = rows, hiddenSize = m * config_.hidden, inner = m * config_.intermediate;
   float *x = arena.take(hiddenSize), *dx = arena.take(hiddenSize);
   float *act = arena.take(inner), *dAct = arena.take(inner), *dGate = arena.take(inner), *dUp = arena.take(inner);
+  const Rows dHidden{dH, rows, config_.hidden};
+  // int8's dX scales the columns of dY before it rounds.
+  const bool half = weights_.dtype != Dtype::Fp32, halfGradients = weights_.dtype == Dtype::Bf16;
 
-  math_.swiglu(s.gate, s.up, inner, act);
-  groupBackward(layer, {{kDown, dH}}, {act, rows, config_.intermediate}, s.xa[groupOf(kDown)], adapter, arena, dAct, false);
-  math_.swigluBackward(s.gate, s.up, dAct, inner, dGate, dUp);
-  math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, x);
-  groupBackward(layer, {{kGate, dGate}, {kUp, dUp}}, {x, rows, config_.hidden}, s.xa[groupOf(kGate)], adapter, arena, dx, false);
+  const Rows gated = math_.swiglu(s.gate, s.up, rows, config_.intermediate, act, half);
+  groupBackward(layer, {{kDown, dHidden}}, gated, s.xa[groupOf(kDown)], adapter, arena, dAct, false);
+  const auto [toGate, toUp] = math_.swigluBackward(s.gate, s.up, dAct, rows, config_.intermediate, dGate, dUp, halfGradients);
+  const Rows normed = math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, x, half);
+  groupBackward(layer, {{kGate, toGate}, {kUp, toUp}}, normed, s.xa[groupOf(kGate)], adapter, arena, dx, false);
   math_.rmsnormBackward(s.hMid, w.postNorm.get(), dx, rows, config_.hidden, config_.normEps, dH, true);
 
   const size_t qSize = m * config_.qWidth(), kvSize = m * config_.kvWidth();
   float *dAttn = arena.take(qSize), *q = arena.take(qSize), *k = arena.take(kvSize);
-  groupBackward(layer, {{kO, dH}}, {s.attn, rows, config_.qWidth()}, s.xa[groupOf(kO)], adapter, arena, dAttn, false);
-  float *dq = arena.take(qSize), *dkHeads = arena.take(qSize), *dvHeads = arena.take(qSize), *dk = arena.take(kvSize), *dv = arena.take(kvSize);
+  groupBackward(layer, {{kO, dHidden}}, {s.attn, rows, config_.qWidth()}, s.xa[groupOf(kO)], adapter, arena, dAttn, false);
+  float *dq = arena.take(qSize), *dkHeads = arena.take(kBackwardParts * qSize), *dvHeads = arena.take(kBackwardParts * qSize), *dk = arena.take(kvSize), *dv = arena.take(kvSize);
   normRope(s.q, w.qNorm.get(), state.places, config_.heads, q);
   normRope(s.k, w.kNorm.get(), state.places, config_.kvHeads, k);
   std::vector<AttentionBackwardArgs> sequences;
@@ -125,6 +131,7 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
     const size_t atQ = static_cast<size_t>(place.first) * config_.qWidth(), atKv = static_cast<size_t>(place.first) * config_.kvWidth();
     AttentionBackwardArgs a;
     a.half = layout_.half;
+    a.parts = backwardParts(place.rows);
     a.headDim = config_.headDim;
     a.heads = config_.heads;
     a.kvHeads = config_.kvHeads;
@@ -137,8 +144,8 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
     a.dOut = dAttn + atQ;
     a.lse = s.lse + static_cast<size_t>(place.first) * config_.heads;
     a.dq = dq + atQ;
-    a.dk = dkHeads + atQ;
-    a.dv = dvHeads + atQ;
+    a.dk = dkHeads + kBackwardParts * atQ;
+    a.dv = dvHeads + kBackwardParts * atQ;
     sequences.push_back(a);
   }
   math_.attentionBackward(sequences);
@@ -149,8 +156,9 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
 
   // Below the first layer there are only frozen embeddings, so its dX is never needed.
   float* dx1 = layer > 0 ? dx : nullptr;
-  math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, x);
-  groupBackward(layer, {{kQ, dq}, {kK, dk}, {kV, dv}}, {x, rows, config_.hidden}, s.xa[groupOf(kQ)], adapter, arena, dx1, false);
+  const Rows first = math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, x, half);
+  const Rows toQ{dq, rows, config_.qWidth()}, toK{dk, rows, config_.kvWidth()}, toV{dv, rows, config_.kvWidth()};
+  groupBackward(layer, {{kQ, toQ}, {kK, toK}, {kV, toV}}, first, s.xa[groupOf(kQ)], adapter, arena, dx1, false);
   if (dx1) math_.rmsnormBackward(s.hIn, w.inputNorm.get(), dx, rows, config_.hidden, config_.normEps, dH, true);
 }
 
@@ -158,7 +166,7 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
 size_t Transformer::backwardFloats(int rows, const Adapter& adapter) const {
   const size_t m = rows, h = config_.hidden, inner = config_.intermediate, q = config_.qWidth(), kv = config_.kvWidth(), r = adapter.rank;
   const size_t lora = m * (kGroups * adapter.widest() + kTargets * r) + r * (2 * h + q + 2 * kv + 2 * inner);
-  return m * (2 * h + 4 * inner + 5 * q + 3 * kv) + lora + 48 * (kSlack + 16);
+  return m * (2 * h + 4 * inner + (3 + 2 * kBackwardParts) * q + 3 * kv) + lora + 48 * (kSlack + 16);
 }
 
 void Transformer::backward(const TrainState& state, Adapter& adapter, Arena& scratch, float* dHidden, const std::function<void()>& pause) {

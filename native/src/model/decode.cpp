@@ -63,7 +63,7 @@ void Transformer::decode(const std::vector<Slice>& slices, float* hidden) {
     math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, t.x);
     const FewLinear gateUp[] = {{&w.linear[kGate], s.gate, nullptr}, {&w.linear[kUp], s.up, nullptr}};
     product(layer, kGate, 2, t.x, config_.hidden, gateUp);
-    math_.swiglu(s.gate, s.up, static_cast<size_t>(rows) * config_.intermediate, t.act);
+    math_.swiglu(s.gate, s.up, rows, config_.intermediate, t.act);
     const FewLinear down[] = {{&w.linear[kDown], hidden, s.hMid}};
     product(layer, kDown, 1, t.act, config_.intermediate, down);
   }

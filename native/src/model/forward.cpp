@@ -135,7 +135,7 @@ void Transformer::attend(const std::vector<Place>& places, const float* q, float
 
 void Transformer::layerForward(int layer, int rows, const std::vector<Place>& places, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut) {
   const LayerWeights& w = weights_.layers[layer];
-  const bool bytes = math_.byteActivations();
+  const bool bytes = math_.byteActivations(), half = halfRows();
   const auto linear = [&](int target, Rows& x, float* y, const float* residual) {
     const int group = groupOf(target);
     const PackedGroup* stacked = adapter ? adapter->groupFor(layer, group) : nullptr;
@@ -149,11 +149,9 @@ void Transformer::layerForward(int layer, int rows, const std::vector<Place>& pl
       inner.cols = adapter->rank;
       inner.ld = stacked->width;
     }
-    if (target == kDown && config_.intermediate <= kNarrowGate) math_.byteActivations(false);
     math_.linear(x, w.linear[target], lora ? &inner : nullptr, lora ? &lora->b : nullptr, y, residual);
   };
-  Rows x1{t.x, rows, config_.hidden, nullptr};
-  math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, t.x);
+  Rows x1 = math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, t.x, half);
   linear(kQ, x1, s.q, nullptr);
   linear(kK, x1, s.k, nullptr);
   linear(kV, x1, s.v, nullptr);
@@ -166,12 +164,11 @@ void Transformer::layerForward(int layer, int rows, const std::vector<Place>& pl
 
   Rows attn{s.attn, rows, config_.qWidth(), nullptr};
   linear(kO, attn, s.hMid, s.hIn);
-  Rows x2{t.x, rows, config_.hidden, nullptr};
-  math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, t.x);
+  Rows x2 = math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, t.x, half);
   linear(kGate, x2, s.gate, nullptr);
   linear(kUp, x2, s.up, nullptr);
-  math_.swiglu(s.gate, s.up, static_cast<size_t>(rows) * config_.intermediate, t.act);
-  Rows act{t.act, rows, config_.intermediate, nullptr};
+  if (config_.intermediate <= kNarrowGate) math_.byteActivations(false);
+  Rows act = math_.swiglu(s.gate, s.up, rows, config_.intermediate, t.act, halfRows());
   linear(kDown, act, hOut, s.hMid);
   math_.byteActivations(bytes);
 }

@@ -94,13 +94,15 @@ class Transformer {
   Dtype headDtype() const { return weights_.head.dtype; }
 
  private:
+  /// Whether products read their rows in bf16 alone.
+  bool halfRows() const { return weights_.dtype == Dtype::Bf16 || (weights_.dtype == Dtype::Int8 && !math_.byteActivations()); }
   void embed(const int32_t* tokens, int rows, float* out);
   void layerForward(int layer, int rows, const std::vector<Place>& places, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut);
   void layerBackward(int layer, const TrainState& state, Adapter& adapter, const LayerState& s, Arena& arena, float* dH);
   LayerState repeated(int layer, const TrainState& state, Adapter& adapter);
   struct Term {  // one linear's part of a group's backward pass
     int target;
-    const float* dy;
+    Rows dy;
   };
   void groupBackward(int layer, std::initializer_list<Term> terms, const Rows& x, const float* xa, Adapter& adapter, Arena& arena, float* dx, bool add);
   /// Runs body(place, first, last) over stretches of rows of the pass, each of one place.

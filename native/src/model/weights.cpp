@@ -156,7 +156,7 @@ Weights build(const ModelConfig& config, const Ops& ops, Dtype dtype, const Sour
   const Dtype headDtype = dtype == Dtype::Int8 && static_cast<int64_t>(config.vocab) * config.hidden <= kSmallHead ? Dtype::Bf16 : dtype;
   const auto vector = [&](const std::string& name, int size) { return copyFloats(read(name, {size})); };
   const auto matrix = [&](const std::string& name, int n, int k, Dtype stored) {
-    return copy ? copy->read(name, n, k, stored) : packWeight(ops, read(name, {n, k}).data(), n, k, stored);
+    return copy ? copy->read(name, n, k, stored) : packWeight(ops, read(name, {n, k}).data(), n, k, stored, stored == Dtype::Int8 ? nullptr : &w.home);
   };
   if (config.tiedHead) w.head = matrix(headName(config), config.vocab, config.hidden, headDtype);
   else w.embedding = copyFloats(read("model.embed_tokens.weight", {config.vocab, config.hidden}));

@@ -27,6 +27,7 @@ struct LayerWeights {
 };
 
 struct Weights {
+  Arena home{size_t{8} << 20};  // of the matrices: in huge pages, where each alone would be too small for one
   Floats embedding;   // [V,H] row-major, only where the head is untied
   PackedWeight head;  // [V,H]
   Floats finalNorm;

@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #define NARROW_TRANSPOSE
+#define NARROW_ROUNDS
 #define NARROW_MATRIX_TILES
 #include "kernels/cpu/narrow.inl"
 #include "kernels/cpu/turn512.inl"

@@ -20,17 +20,11 @@ using hindsight::kAttentionTile;
 using hindsight::kPage;
 using hindsight::padded32;
 
-inline VecU roundedBits(Vec v) {
-  const VecU bits = (VecU)v;
-  return bits + 0x7fff + (bits >> 16 & 1);
-}
-inline void storeHalf(uint16_t* out, Vec v) { *reinterpret_cast<VecHAt*>(out) = __builtin_convertvector(roundedBits(v) >> 16, VecH); }
-
 /// out[n][2] = the pairs (even[i], odd[i]) times scale.
 void pairRows(const float* even, const float* odd, int n, float scale, uint16_t* out) {
   const int whole = n / kWidth * kWidth;
   for (int i = 0; i < whole; i += kWidth)
-    storeInts(out + 2 * i, (VecI)(roundedBits(load(even + i) * scale) >> 16 | (roundedBits(load(odd + i) * scale) & 0xffff0000u)));
+    storeInts(out + 2 * i, halfPairs(load(even + i) * scale, load(odd + i) * scale));
   for (int i = whole; i < n; ++i) {
     const float pair[2] = {even[i] * scale, odd[i] * scale};
     toBf16(pair, 2, out + 2 * i);
@@ -42,7 +36,7 @@ inline void product(int m, BfTile t) {
 #ifdef NARROW_OWN_PRODUCTS
   return bf16Tile(m, t);
 #endif
-  const int blocks = blockCount(m, kTileRows);
+  const int blocks = blockCount(m, tileRows(t.strips));
   BfTile here = t;
   for (int i = 0; i < blocks; ++i) {
     const int first = tileStart(m, blocks, i);
@@ -160,9 +154,16 @@ void turn(const float* x, long ldx, int rows, int d, float scale, float* transpo
   }
 }
 
-void halfAttentionBackward(const AttentionBackwardArgs& g, int head, float* scratch) {
+/// Asks for the rows of one head: they lie far apart, and were written long ago.
+inline void bringRows(const float* x, long ldx, int rows, int d) {
+  for (int r = 0; r < rows; ++r)
+    for (int i = 0; i < d; i += 16) __builtin_prefetch(x + r * ldx + i, 0, 2);
+}
+
+void halfAttentionBackward(const AttentionBackwardArgs& g, int item, float* scratch) {
   constexpr int n = kAttentionTile;
-  const int d = g.headDim, wide = padded32(d), s = g.rows, padded = (s + n - 1) / n * n;
+  const int head = item / g.parts, begin = hindsight::backwardStart(g.rows, g.parts, item % g.parts), s = hindsight::backwardStart(g.rows, g.parts, item % g.parts + 1);
+  const int d = g.headDim, wide = padded32(d), padded = (s + n - 1) / n * n;
   const int width = g.heads * d, kvWidth = g.kvHeads * d, kvHead = head / (g.heads / g.kvHeads);
   float* dk = scratch;                                  // [padded][wide]
   float* dv = dk + static_cast<size_t>(padded) * wide;  // [padded][wide]
@@ -196,7 +197,7 @@ void halfAttentionBackward(const AttentionBackwardArgs& g, int head, float* scra
     transposeBlock(keys, kvWidth, count, d, 1.0f, turned, n);
     for (int i = 0; i < d; ++i) toBf16(turned + i * n, n, kT + static_cast<size_t>(i) * padded + base);
   }
-  for (int q0 = 0; q0 < s; q0 += n) {
+  for (int q0 = begin; q0 < s; q0 += n) {
     const int rows = s - q0 < n ? s - q0 : n;
     const size_t at = static_cast<size_t>(q0) * width + head * d;
     turn(g.q + at, width, rows, d, g.scale, turned, q);
@@ -204,39 +205,40 @@ void halfAttentionBackward(const AttentionBackwardArgs& g, int head, float* scra
     float delta[n], lse[n];
     for (int r = 0; r < n; ++r) {
       delta[r] = r < rows ? dot(g.dOut + at + static_cast<size_t>(r) * width, g.out + at + static_cast<size_t>(r) * width, d) : 0.0f;
-      lse[r] = r < rows ? g.lse[static_cast<size_t>(head) * s + q0 + r] : 1e30f;
+      lse[r] = r < rows ? g.lse[static_cast<size_t>(head) * g.rows + q0 + r] : 1e30f;
     }
+    const float* queries[] = {g.q, g.dOut, g.out};
+    if (q0 + n < s)
+      for (const float* x : queries) bringRows(x + at + static_cast<size_t>(n) * width, width, s - q0 - n < n ? s - q0 - n : n, d);
     for (int k0 = 0; k0 <= q0; k0 += n) {
       product(n, {{{kRows + static_cast<size_t>(k0) * d, d, q.across, d / 2}}, 1, scores, n / 16, false, 2 * n, n, {}, {}});
       product(n, {{{vRows + static_cast<size_t>(k0) * d, d, o.across, d / 2}}, 1, dScores, n / 16, false, 2 * n, n, {}, {}});
-      for (int j = 0; j < n; ++j)
+      for (int j = 0; j < n; j += 2)
         for (int r = 0; r < n; r += kWidth) {
-          const int at2 = j * n + r;
-          Vec e = expVec(load(scores + at2) - load(lse + r));
-          if (k0 == q0 && r < j) {  // keys after the query
-            float lanes[kWidth];
-            store(lanes, e);
-            for (int i = 0; i < kWidth && r + i < j; ++i) lanes[i] = 0.0f;
-            e = load(lanes);
+          Vec slope[2];
+#pragma GCC unroll 2
+          for (int i = 0; i < 2; ++i) {
+            const int at2 = (j + i) * n + r;
+            Vec e = expVec(load(scores + at2) - load(lse + r));
+            if (k0 == q0) e = (Vec)((VecI)e & (lanesFrom(0) >= j + i - r));  // not keys after the query
+            slope[i] = e * (load(dScores + at2) - load(delta + r));
+            storeHalf(p + at2, e);
+            storeHalf(ds + at2, slope[i]);
           }
-          const Vec slope = e * (load(dScores + at2) - load(delta + r));
-          storeHalf(p + at2, e);
-          storeHalf(ds + at2, slope);
-          store(scores + at2, slope);
+          storeInts(dsPairs + j * n + 2 * r, halfPairs(slope[0], slope[1]));
         }
-      for (int j = 0; j < n; j += 2) pairRows(scores + j * n, scores + (j + 1) * n, n, 1.0f, dsPairs + j * n);
       const size_t to = static_cast<size_t>(k0) * wide;
-      wideProduct(n, d, {{{p, n, o.along, n / 2}}, 1, dv + to, 0, k0 < q0, 0, wide, {}, {}});
-      wideProduct(n, d, {{{ds, n, q.along, n / 2}}, 1, dk + to, 0, k0 < q0, 0, wide, {}, {}});
+      wideProduct(n, d, {{{p, n, o.along, n / 2}}, 1, dv + to, 0, k0 < q0 && q0 > begin, 0, wide, {}, {}});
+      wideProduct(n, d, {{{ds, n, q.along, n / 2}}, 1, dk + to, 0, k0 < q0 && q0 > begin, 0, wide, {}, {}});
       product(d, {{{kT + k0, padded, dsPairs, n / 2}}, 1, dqT, n / 16, k0 > 0, 2 * n, n, {}, {}});
     }
     transposeBlock(dqT, n, d, rows, g.scale, g.dq + at, width);
   }
   for (int r = 0; r < s; ++r)
     for (int i = 0; i < d; ++i) {
-      const size_t to = (static_cast<size_t>(head) * s + r) * d + i;
-      g.dk[to] = dk[static_cast<size_t>(r) * wide + i];
-      g.dv[to] = dv[static_cast<size_t>(r) * wide + i];
+      const size_t to = (static_cast<size_t>(item) * g.rows + r) * d + i, from = static_cast<size_t>(r) * wide + i;
+      g.dk[to] = dk[from];
+      g.dv[to] = dv[from];
     }
 }
 

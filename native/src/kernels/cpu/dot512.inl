@@ -2,22 +2,40 @@
 #include "kernels/cpu/narrow.h"
 
 #define NARROW_TRANSPOSE
+#ifndef NARROW_PLAIN_BF16
+#define NARROW_ROUNDS
+#define NARROW_TALL_TILES
+#endif
 #include "kernels/cpu/narrow.inl"
 #include "kernels/cpu/turn512.inl"
 
 namespace {
 
-/// Steps of a tile between which it asks for other memory, a little at a time.
-constexpr int kStepGroups = 32;
-/// What a tile of `rows` x 16 `strips` numbers will write and add: the share of step i of `steps`.
-inline void bringTarget(const Finish& finish, int rows, int strips, int i, int steps) {
-  if (!finish.to) return;
-  for (int line = rows * strips * i / steps; line < rows * strips * (i + 1) / steps; ++line) {
-    const long at = line / strips * finish.ldto + 16 * (line % strips);
-    bringToWrite(finish.to + at);
-    if (finish.residual && finish.residual != finish.to) __builtin_prefetch(finish.residual + at);
+/// Groups between which a tile asks for other memory, a few lines at a time: a processor drops what it is asked for at once.
+constexpr int kStepGroups = 16;
+/// The lines of memory that a tile of Rows x 16 Strips numbers asks for in `steps` steps: what comes next, and what it will
+/// write and add.
+template <int Rows, int Strips>
+class Asking {
+ public:
+  Asking(const Ahead& ahead, const Finish& finish, int steps) : next_(static_cast<const char*>(ahead.from)), ahead_(ahead.lines), finish_(finish), steps_(steps) {}
+  inline __attribute__((always_inline)) void step() {
+    for (aheadDue_ += ahead_; aheadDue_ >= steps_; aheadDue_ -= steps_, next_ += 64) __builtin_prefetch(next_, 0, 2);
+    if (!finish_.to) return;
+    for (targetDue_ += Rows * Strips; targetDue_ >= steps_; targetDue_ -= steps_, ++line_) {
+      const long at = line_ / Strips * finish_.ldto + 16 * (line_ % Strips);
+      bringToWrite(finish_.to + at);
+      if (finish_.residual && finish_.residual != finish_.to) __builtin_prefetch(finish_.residual + at);
+    }
   }
-}
+
+ private:
+  const char* next_;
+  int ahead_;
+  const Finish& finish_;
+  int steps_, aheadDue_ = 0, targetDue_ = 0;
+  unsigned line_ = 0;
+};
 /// leave() for a whole tile, its questions asked once.
 template <int Rows, int Strips>
 inline __attribute__((always_inline)) void leaveAll(const Finish& finish, float* c, long ldc, __m512 (&sums)[Rows][Strips]) {
@@ -26,17 +44,17 @@ inline __attribute__((always_inline)) void leaveAll(const Finish& finish, float*
 #pragma GCC unroll 4
     for (int s = 0; s < Strips; ++s) {
       const Vec bias = load(f.bias + 16 * s);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
       for (int r = 0; r < Rows; ++r) sums[r][s] += bias;
     }
   if (f.residual)
-#pragma GCC unroll 6
+#pragma GCC unroll 12
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
       for (int s = 0; s < Strips; ++s) sums[r][s] += load(f.residual + r * f.ldto + 16 * s);
   float* to = f.to ? f.to : c;
   const long ld = f.to ? f.ldto : ldc;
-#pragma GCC unroll 6
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
     for (int s = 0; s < Strips; ++s) store(to + r * ld + 16 * s, sums[r][s]);
@@ -56,7 +74,7 @@ inline __attribute__((always_inline)) void sumPairs(__m512 (&acc)[Rows][Strips],
     __m512i w[Strips];
 #pragma GCC unroll 4
     for (int s = 0; s < Strips; ++s) w[s] = _mm512_loadu_si512(b + 32 * s);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
     for (int r = 0; r < Rows; ++r) {
       const __m512i x = broadcast(a + r * lda + 2 * g);
 #pragma GCC unroll 4
@@ -68,17 +86,15 @@ inline __attribute__((always_inline)) void sumPairs(__m512 (&acc)[Rows][Strips],
 template <int Rows, int Strips>
 void runPairs(const BfTile& t) {
   __m512 acc[Rows][Strips];
-#pragma GCC unroll 6
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
     for (int s = 0; s < Strips; ++s) acc[r][s] = t.add ? _mm512_loadu_ps(t.c + r * t.ldc + 16 * s) : _mm512_setzero_ps();
   const Part& base = t.part[0];
-  const int steps = (base.groups + kStepGroups - 1) / kStepGroups;
-  for (int i = 0; i < steps; ++i) {
-    const int first = base.groups * i / steps;
-    bringNear(t.ahead, i, steps);
-    bringTarget(t.finish, Rows, Strips, i, steps);
-    sumPairs<Rows, Strips>(acc, base.a + 2 * first, base.lda, base.b + first * t.ldb, t.ldb, base.groups * (i + 1) / steps - first);
+  Asking<Rows, Strips> asking(t.ahead, t.finish, (base.groups + kStepGroups - 1) / kStepGroups);
+  for (int first = 0; first < base.groups; first += kStepGroups) {
+    asking.step();
+    sumPairs<Rows, Strips>(acc, base.a + 2 * first, base.lda, base.b + first * t.ldb, t.ldb, base.groups - first < kStepGroups ? base.groups - first : kStepGroups);
   }
   for (int i = 1; i < t.parts; ++i) sumPairs<Rows, Strips>(acc, t.part[i].a, t.part[i].lda, t.part[i].b, t.ldb, t.part[i].groups);
   leaveAll(t.finish, t.c, t.ldc, acc);
@@ -87,6 +103,10 @@ void runPairs(const BfTile& t) {
 template <int Strips>
 void runPairRows(int rows, const BfTile& t) {
   static constexpr void (*at[])(const BfTile&) = {runPairs<1, Strips>, runPairs<2, Strips>, runPairs<3, Strips>, runPairs<4, Strips>, runPairs<5, Strips>, runPairs<6, Strips>};
+  if constexpr (Strips <= 2) {
+    static constexpr void (*tall[])(const BfTile&) = {runPairs<7, Strips>, runPairs<8, Strips>, runPairs<9, Strips>, runPairs<10, Strips>, runPairs<11, Strips>, runPairs<12, Strips>};
+    if (rows > kTileRows) return tall[rows - kTileRows - 1](t);
+  }
   at[rows - 1](t);
 }
 
@@ -127,12 +147,10 @@ void runBytes(const ByteTile& t) {
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) acc[r][s] = _mm512_sub_epi32(t.add ? _mm512_loadu_si512(t.c + r * kNarrowPanel + 16 * s) : _mm512_setzero_si512(), offset);
   }
-  const int steps = (t.groups + kStepGroups - 1) / kStepGroups;
-  for (int i = 0; i < steps; ++i) {
-    const int first = t.groups * i / steps;
-    bringNear(t.ahead, i, steps);
-    bringTarget(t.finish, Rows, 4, i, steps);
-    sumBytes<Rows>(acc, t.a + 4 * first, t.lda, t.b + static_cast<size_t>(first) * 4 * kNarrowPanel, t.groups * (i + 1) / steps - first);
+  Asking<Rows, 4> asking(t.ahead, t.finish, (t.groups + kStepGroups - 1) / kStepGroups);
+  for (int first = 0; first < t.groups; first += kStepGroups) {
+    asking.step();
+    sumBytes<Rows>(acc, t.a + 4 * first, t.lda, t.b + static_cast<size_t>(first) * 4 * kNarrowPanel, t.groups - first < kStepGroups ? t.groups - first : kStepGroups);
   }
   if (!t.offset) {
 #pragma GCC unroll 6

@@ -17,6 +17,14 @@ constexpr int kRowSpan = 16;
 /// Bytes of a product's result from which it may be written past the caches.
 constexpr double kStreamBytes = 1 << 20;
 
+/// Row r of bf16 rows of n numbers, `width` apart (0: padded4(n)), with the zeros behind it.
+uint16_t* endRow(uint16_t* halves, int r, int n, long width = 0) {
+  if (!width) width = padded4(n);
+  uint16_t* row = halves + static_cast<size_t>(r) * width;
+  for (long i = n; i < width; ++i) row[i] = 0;
+  return row;
+}
+
 int panels(const Ops& ops, int n) { return (n + ops.panel - 1) / ops.panel; }
 
 size_t packedSize(const Ops& ops, int n, int k) {
@@ -124,11 +132,16 @@ const float* Math::packBlocks(const Rows& x, int slot, int blocks, const std::fu
   return out;
 }
 
+uint16_t* Math::halfRoom(int rows, long width, int slot) {
+  return reinterpret_cast<uint16_t*>(halves_[slot].atLeast((static_cast<size_t>(rows) * width + 1) / 2));
+}
+
+
 void Math::toHalf(Rows& x, int slot, const float* columnScale) {
   if (x.half) return;
-  const size_t width = x.halfStride();
-  auto* out = reinterpret_cast<uint16_t*>(halves_[slot].atLeast((x.rows * width + 1) / 2));
-  if (columnScale) for (Scratch& scratch : scratch_) scratch.atLeast(x.cols);
+  const long width = x.halfStride();
+  uint16_t* out = halfRoom(x.rows, width, slot);
+  if (columnScale) reserve(x.cols);
   const auto body = [&](int first, int last, int worker) {
     for (int r = first; r < last; ++r) {
       const float* row = x.data + static_cast<size_t>(r) * x.stride();
@@ -137,8 +150,7 @@ void Math::toHalf(Rows& x, int slot, const float* columnScale) {
         for (int i = 0; i < x.cols; ++i) scaled[i] = row[i] * columnScale[i];
         row = scaled;
       }
-      ops_.narrow->toBf16(row, x.cols, out + r * width);
-      for (size_t i = x.cols; i < width; ++i) out[r * width + i] = 0;
+      ops_.narrow->toBf16(row, x.cols, endRow(out, r, x.cols, width));
     }
   };
   if (static_cast<double>(x.rows) * x.cols < kParallelWork / 4) body(0, x.rows, 0);
@@ -308,6 +320,7 @@ void Math::linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool 
   g.dx = dx;
   g.lddx = lddx;
   g.add = add;
+  g.stream = 4.0 * m * w.k >= kStreamBytes;
   reserve(narrowDxScratch());
   const bool alone = threads() == 1 || static_cast<double>(m) * w.n * w.k < kParallelWork;
   // Few panels (LoRA's inner rows): the rows are split.
@@ -336,30 +349,36 @@ void Math::narrowOuter(const Rows& p, const Rows& q, float* out) {
   auto* turned = reinterpret_cast<uint16_t*>(turned_.atLeast((static_cast<size_t>(p.cols) * ldp + 1) / 2));
   const size_t scratch = narrowScratch();
   reserve(scratch);
+  float* columns = scratch_[0].atLeast(std::max(scratch, static_cast<size_t>(p.rows) * p.cols));
+  ops_.packRows(p.data, p.stride(), p.rows, p.cols, columns);
   for (int j = 0; j < p.cols; ++j) {
-    float* line = scratch_[0].atLeast(scratch);
-    for (int first = 0; first < p.rows; first += kNarrowSpan) {
-      const int count = p.rows - first < kNarrowSpan ? p.rows - first : kNarrowSpan;
-      for (int i = 0; i < count; ++i) line[i] = p.data[static_cast<size_t>(first + i) * p.stride() + j];
-      ops_.narrow->toBf16(line, count, turned + static_cast<size_t>(j) * ldp + first);
-    }
+    ops_.narrow->toBf16(columns + static_cast<size_t>(j) * p.rows, p.rows, turned + static_cast<size_t>(j) * ldp);
     for (int i = p.rows; i < ldp; ++i) turned[static_cast<size_t>(j) * ldp + i] = 0;
   }
   const NarrowOuterArgs g{p.rows, p.cols, q.cols, turned, ldp, q.half, padded4(q.cols), out};
-  const int columns = static_cast<int>(narrowPanels(q.cols));
+  const int panels = static_cast<int>(narrowPanels(q.cols));
   const auto body = [&](int i, int worker) { ops_.narrow->outer(g, i, scratch_[worker].atLeast(scratch)); };
   if (static_cast<double>(p.rows) * p.cols * q.cols < kParallelWork)
-    for (int i = 0; i < columns; ++i) body(i, 0);
-  else pool_.run(columns, body);
+    for (int i = 0; i < panels; ++i) body(i, 0);
+  else pool_.run(panels, body);
 }
 
-void Math::rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out) {
-  const auto body = [&](int first, int last, int) {
-    for (int r = first; r < last; ++r)
-      ops_.rmsnorm(x + static_cast<size_t>(r) * n, weight, n, eps, out + static_cast<size_t>(r) * n);
+Rows Math::rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out, bool half) {
+  uint16_t* halves = half ? halfRoom(rows, padded4(n), 0) : nullptr;
+  if (half) reserve(n);
+  const auto body = [&](int first, int last, int worker) {
+    float* line = half ? scratch_[worker].atLeast(n) : nullptr;
+    for (int r = first; r < last; ++r) {
+      const size_t at = static_cast<size_t>(r) * n;
+      ops_.rmsnorm(x + at, weight, n, eps, half ? line : out + at);
+      if (half) ops_.narrow->toBf16(line, n, endRow(halves, r, n));
+    }
   };
   if (static_cast<double>(rows) * n < kParallelWork / 2) body(0, rows, 0);
   else ranges(rows, 32, body);
+  Rows made{half ? nullptr : out, rows, n};
+  made.half = halves;
+  return made;
 }
 
 void Math::rmsnormBackward(const float* x, const float* weight, const float* dy, int rows, int n,
@@ -400,31 +419,46 @@ void Math::attention(const std::vector<AttentionArgs>& sequences) {
 void Math::attentionBackward(const std::vector<AttentionBackwardArgs>& sequences) {
   int longest = 0;
   for (const AttentionBackwardArgs& g : sequences) longest = g.rows > longest ? g.rows : longest;
-  const int heads = sequences[0].heads;
   const size_t scratch = attentionBackwardScratch(longest, sequences[0].headDim);
   reserve(scratch);
-  ranges(static_cast<int>(sequences.size()) * heads, 1, [&](int i, int, int worker) {
-    const AttentionBackwardArgs& g = sequences[i / heads];
-    (g.half ? ops_.narrow->attentionBackward : ops_.attentionBackward)(g, i % heads, scratch_[worker].atLeast(scratch));
+  int items = 0;
+  for (const AttentionBackwardArgs& g : sequences) items += g.heads * g.parts;
+  ranges(items, 1, [&](int i, int, int worker) {
+    const AttentionBackwardArgs* g = sequences.data();
+    for (; i >= g->heads * g->parts; ++g) i -= g->heads * g->parts;
+    (g->half ? ops_.narrow->attentionBackward : ops_.attentionBackward)(*g, i, scratch_[worker].atLeast(scratch));
   });
 }
 
-void Math::swiglu(const float* gate, const float* up, size_t n, float* out) {
-  if (n < kParallelWork / 8) return ops_.swiglu(gate, up, n, out);
-  constexpr int grain = 1 << 14;
-  ranges(static_cast<int>((n + grain - 1) / grain), 1, [&](int i, int, int) {
-    const size_t first = static_cast<size_t>(i) * grain, count = n - first < grain ? n - first : grain;
-    ops_.swiglu(gate + first, up + first, count, out + first);
-  });
+Rows Math::swiglu(const float* gate, const float* up, int rows, int n, float* out, bool half) {
+  uint16_t* halves = half ? halfRoom(rows, padded4(n), 0) : nullptr;
+  const auto body = [&](int first, int last, int) {
+    for (int r = first; r < last; ++r) {
+      const size_t at = static_cast<size_t>(r) * n;
+      if (!half) ops_.swiglu(gate + at, up + at, n, out + at);
+      else ops_.narrow->swiglu(gate + at, up + at, n, endRow(halves, r, n));
+    }
+  };
+  if (static_cast<double>(rows) * n < kParallelWork / 8) body(0, rows, 0);
+  else ranges(rows, 8, body);
+  Rows made{half ? nullptr : out, rows, n};
+  made.half = halves;
+  return made;
 }
 
-void Math::swigluBackward(const float* gate, const float* up, const float* dOut, size_t n,
-                          float* dGate, float* dUp) {
-  constexpr int grain = 1 << 13;
-  ranges(static_cast<int>((n + grain - 1) / grain), 1, [&](int i, int, int) {
-    const size_t first = static_cast<size_t>(i) * grain, count = n - first < grain ? n - first : grain;
-    ops_.swigluBackward(gate + first, up + first, dOut + first, count, dGate + first, dUp + first);
+std::array<Rows, 2> Math::swigluBackward(const float* gate, const float* up, const float* dOut, int rows, int n, float* dGate, float* dUp, bool half) {
+  uint16_t *gates = half ? halfRoom(rows, padded4(n), 2) : nullptr, *ups = half ? halfRoom(rows, padded4(n), 3) : nullptr;
+  ranges(rows, 8, [&](int first, int last, int) {
+    for (int r = first; r < last; ++r) {
+      const size_t at = static_cast<size_t>(r) * n;
+      if (!half) ops_.swigluBackward(gate + at, up + at, dOut + at, n, dGate + at, dUp + at);
+      else ops_.narrow->swigluBackward(gate + at, up + at, dOut + at, n, endRow(gates, r, n), endRow(ups, r, n));
+    }
   });
+  std::array<Rows, 2> made{Rows{half ? nullptr : dGate, rows, n}, Rows{half ? nullptr : dUp, rows, n}};
+  made[0].half = gates;
+  made[1].half = ups;
+  return made;
 }
 
 double Math::peak(Dtype dtype) {

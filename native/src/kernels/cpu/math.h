@@ -2,6 +2,7 @@
 // caller between two calls may let another request use the same object (scratch holds no state
 // across calls other than Rows::packed, see packRows).
 #pragma once
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -97,15 +98,17 @@ class Math {
   /// out [r,N] += P^T Q with P [M,r], Q [M,N]; in bf16 products where Q has its bf16 form.
   void outer(const Rows& p, const Rows& q, float* out);
 
-  void rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out);
+  /// Rows that products read next. `half`: in bf16 alone, rounded while they lie in the cache, and `out` is not used; they
+  /// live in slot 0, those of swigluBackward() in 2 and 3.
+  Rows rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out, bool half = false);
   void rmsnormBackward(const float* x, const float* weight, const float* dy, int rows, int n,
                        float eps, float* dx, bool add);
   /// Of several sequences of one model.
   void attention(const std::vector<AttentionArgs>& sequences);
   void attentionBackward(const std::vector<AttentionBackwardArgs>& sequences);
-  void swiglu(const float* gate, const float* up, size_t n, float* out);
-  void swigluBackward(const float* gate, const float* up, const float* dOut, size_t n, float* dGate,
-                      float* dUp);
+  Rows swiglu(const float* gate, const float* up, int rows, int n, float* out, bool half = false);
+  /// @returns dGate and dUp.
+  std::array<Rows, 2> swigluBackward(const float* gate, const float* up, const float* dOut, int rows, int n, float* dGate, float* dUp, bool half);
   /// Operations a second of all threads working in registers only.
   double peak(Dtype dtype);
   /// Runs body(first, last, worker) over ranges of [0, count), at most `grain` long.
@@ -126,6 +129,7 @@ class Math {
   void narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
                     const float* residual);
   void fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
+  uint16_t* halfRoom(int rows, long width, int slot);
   void narrowOuter(const Rows& p, const Rows& q, float* out);
   void toWords(Rows& x);
   int rowPieces(int m) const;

@@ -98,6 +98,9 @@ struct NarrowOps {
   int tileRows;
   /// fp32 -> bf16, nearest even.
   void (*toBf16)(const float* x, size_t n, uint16_t* out);
+  /// As in Ops, rounded to bf16.
+  void (*swiglu)(const float* gate, const float* up, size_t n, uint16_t* out);
+  void (*swigluBackward)(const float* gate, const float* up, const float* dOut, size_t n, uint16_t* dGate, uint16_t* dUp);
   /// One row to bytes around 128; @returns its scale.
   float (*toBytes)(const float* x, int k, uint8_t* out);
   /// One row to 16 bits as high and low bytes around 128; @returns the scale of the low ones.
@@ -112,7 +115,7 @@ struct NarrowOps {
   void (*outer)(const NarrowOuterArgs&, int p, float* scratch);
   /// As in Ops, with bf16 products and, in the forward pass, bf16 pages (attention.inl).
   void (*attention)(const AttentionArgs&, int head, int r0, int r1, float* scratch);
-  void (*attentionBackward)(const AttentionBackwardArgs&, int head, float* scratch);
+  void (*attentionBackward)(const AttentionBackwardArgs&, int item, float* scratch);
   /// Multiplies in registers only, for the peak that benchmarks are compared with; @returns the
   /// operations done (a multiply-add is two).
   double (*spin)(Dtype dtype, long steps);

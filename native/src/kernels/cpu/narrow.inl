@@ -30,6 +30,12 @@ constexpr int kTileRows = 32, kBlockK = 256, kStepK = 32;
 #else
 constexpr int kTileRows = hindsight::kNarrowRows, kBlockK = kNarrowK, kStepK = 4;
 #endif
+/// Most rows of a bf16 tile of `strips` strips: where few columns leave registers free, more rows.
+#ifdef NARROW_TALL_TILES
+constexpr int tileRows(int strips) { return strips > 2 ? kTileRows : 2 * kTileRows; }
+#else
+constexpr int tileRows(int) { return kTileRows; }
+#endif
 /// Most rows of a call, in whole tiles.
 constexpr int kSpanRows = hindsight::kNarrowSpan / kTileRows * kTileRows;
 /// Where tile i of `tiles` begins: tiles of nearly equal height, or whole ones as long as they last.
@@ -188,18 +194,59 @@ void int8Tile(int rows, const ByteTile& t) {
 
 // ---- conversions -----------------------------------------------------------------------------
 
+#ifdef NARROW_ROUNDS
+// AVX512-BF16 rounds in one instruction.
+inline void storeHalf(uint16_t* out, Vec v) {
+  VecH half;
+  asm("vcvtneps2bf16 %1,%0" : "=v"(half) : "v"(v));
+  *reinterpret_cast<VecHAt*>(out) = half;
+}
+inline VecI halfPairs(Vec low, Vec high) {
+  VecI both;
+  asm("vcvtne2ps2bf16 %2,%1,%0" : "=v"(both) : "v"(high), "v"(low));
+  alignas(64) static constexpr uint16_t order[32] = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return (VecI)_mm512_permutexvar_epi16(_mm512_load_si512(order), (__m512i)both);
+}
+#else
+inline VecU roundedBits(Vec v) {
+  const VecU bits = (VecU)v;
+  return bits + 0x7fff + (bits >> 16 & 1);
+}
+inline void storeHalf(uint16_t* out, Vec v) { *reinterpret_cast<VecHAt*>(out) = __builtin_convertvector(roundedBits(v) >> 16, VecH); }
+/// Lanes of two bf16: those of `low` lie first in memory.
+inline VecI halfPairs(Vec low, Vec high) { return (VecI)(roundedBits(low) >> 16 | (roundedBits(high) & 0xffff0000u)); }
+#endif
+
 void toBf16(const float* x, size_t n, uint16_t* out) {
   size_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    VecU bits = (VecU)load(x + i);
-    bits = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    *reinterpret_cast<VecHAt*>(out + i) = __builtin_convertvector(bits, VecH);
-  }
+  for (; i + kWidth <= n; i += kWidth) storeHalf(out + i, load(x + i));
   for (; i < n; ++i) {
     uint32_t bits = static_cast<uint32_t>(lane(x + i));
     bits += 0x7fff + (bits >> 16 & 1);
     out[i] = static_cast<uint16_t>(bits >> 16);
   }
+}
+
+void halfSwiglu(const float* gate, const float* up, size_t n, uint16_t* out) {
+  size_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) storeHalf(out + i, silu(load(gate + i)) * load(up + i));
+  float tail[kWidth];
+  swiglu(gate + i, up + i, n - i, tail);
+  toBf16(tail, n - i, out + i);
+}
+
+void halfSwigluBackward(const float* gate, const float* up, const float* dOut, size_t n, uint16_t* dGate, uint16_t* dUp) {
+  size_t i = 0;
+  Vec dg, du;
+  for (; i + kWidth <= n; i += kWidth) {
+    swigluGradient(load(gate + i), load(up + i), load(dOut + i), dg, du);
+    storeHalf(dGate + i, dg);
+    storeHalf(dUp + i, du);
+  }
+  float gateTail[kWidth], upTail[kWidth];
+  swigluBackward(gate + i, up + i, dOut + i, n - i, gateTail, upTail);
+  toBf16(gateTail, n - i, dGate + i);
+  toBf16(upTail, n - i, dUp + i);
 }
 
 float toBytes(const float* x, int k, uint8_t* out) {
@@ -280,9 +327,10 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* sc
 void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch);
 #else
 void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
-  const int n0 = p * kNarrowPanel, k = padded4(g.k), count = r1 - r0, blocks = blockCount(count, kTileRows);
+  const int n0 = p * kNarrowPanel, k = padded4(g.k), count = r1 - r0;
   const int cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
   const bool bytes = g.xBytes != nullptr, widen = g.wScale && !bytes, whole = cols == kNarrowPanel;
+  const int blocks = blockCount(count, bytes ? kTileRows : tileRows(strips));
   auto* wide = reinterpret_cast<uint16_t*>(scratch + static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel);
   const int step = hindsight::blockLength(k, bytes ? 2 * kBlockK : kBlockK, bytes ? 2 * kStepK : kStepK), itemBytes = g.wScale ? 1 : 2;
   const bool more = n0 + kNarrowPanel < g.n;  // the next panel lies behind this one
@@ -335,51 +383,56 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* sc
 
 // ---- dX = dY W -------------------------------------------------------------------------------
 
+/// One block of a call: at most kBlockK outputs of one term x one panel of inputs.
+struct DxBlock {
+  int term, n0, panel;
+};
+
 void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
   constexpr size_t sums = static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel;
   const int count = r1 - r0, blocks = blockCount(count, kTileRows), k = padded4(g.k);
-  auto* panel = reinterpret_cast<uint16_t*>(scratch + hindsight::kDxPanels * sums);
-  uint16_t* wide = panel + static_cast<size_t>(kNarrowK) * kNarrowPanel;
+  auto* turned = reinterpret_cast<uint16_t*>(scratch + hindsight::kDxPanels * sums);
+  uint16_t* wide = turned + static_cast<size_t>(kNarrowK) * kNarrowPanel;
   // Blocks of N are whole panels. Of a panel of the weight, the inputs of one of ours are one piece of memory.
   constexpr int step = kBlockK / kNarrowPanel * kNarrowPanel;
-  const auto piece = [&](int t, int n, int p) {
-    const auto& term = g.term[t];
-    return static_cast<const char*>(term.w) + (static_cast<size_t>(n) * k + static_cast<size_t>(p) * kNarrowPanel * kNarrowPanel) * (term.bytes ? 1 : 2);
+  const auto piece = [&](const DxBlock& b, int n) {
+    const auto& term = g.term[b.term];
+    return static_cast<const char*>(term.w) + (static_cast<size_t>(b.n0 + n) * k + static_cast<size_t>(b.panel) * kNarrowPanel * kNarrowPanel) * (term.bytes ? 1 : 2);
   };
-  for (int t = 0; t < g.terms; ++t) {
-    const auto& term = g.term[t];
-    for (int n0 = 0; n0 < term.n; n0 += step)
-      for (int p = p0; p < p1; ++p) {
-        const int k0 = p * kNarrowPanel, length = term.n - n0 < step ? term.n - n0 : step, width = k - k0 < kNarrowPanel ? k - k0 : kNarrowPanel;
-        const int cols = g.k - k0 < kNarrowPanel ? g.k - k0 : kNarrowPanel, strips = (cols + 15) / 16;
-        for (int n = 0; n < length; n += kNarrowPanel) {
-          const auto* source = reinterpret_cast<const uint16_t*>(piece(t, n0 + n, p));
-          if (term.bytes) {
-            widenBytes(reinterpret_cast<const int8_t*>(source), width / 4, wide);
-            source = wide;
-          }
-          const int here = length - n < kNarrowPanel ? (length - n + 1) / 2 * 2 : kNarrowPanel;
-          transposePairs(source, here, width, panel + static_cast<size_t>(n) * kNarrowPanel);
-        }
-        const bool lastBlock = n0 + length == term.n, last = lastBlock && t == g.terms - 1;
-        // What this thread will transpose next: the next of our panels, else the first of the next block, term or chunk.
-        const bool within = p + 1 < p1;
-        const int t2 = within || !lastBlock ? t : last ? 0 : t + 1, n2 = within ? n0 : lastBlock ? 0 : n0 + length, from2 = within ? p + 1 : last ? p1 : p0;
-        const int left2 = g.term[t2].n - n2, pieces2 = from2 * kNarrowPanel < g.k ? ((left2 < step ? left2 : step) + kNarrowPanel - 1) / kNarrowPanel : 0;
-        constexpr int lines = kNarrowPanel * kNarrowPanel * 2 / 64;  // of one piece
-        for (int i = 0; i < blocks; ++i) {
-          const int first = tileStart(count, blocks, i), rows = tileStart(count, blocks, i + 1) - first;
-          const uint16_t* a = term.dy + static_cast<size_t>(r0 + first) * term.lddy + n0;
-          const Part lora{g.x2 ? g.x2 + static_cast<size_t>(r0 + first) * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(k0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
-          float *c = scratch + (p - p0) * sums + static_cast<size_t>(first) * kNarrowPanel, *dx = g.dx + static_cast<size_t>(r0 + first) * g.lddx + k0;
-          const Finish out{dx, g.lddx, nullptr, g.add ? dx : nullptr, g.stream}, kept;
-          Ahead next;
-          const int each = (pieces2 * lines + blocks - 1) / blocks, line = each * i;
-          if (line < pieces2 * lines) next = {piece(t2, n2 + line / lines * kNarrowPanel, from2) + line % lines * 64, each};
-          bf16Tile(rows, {{{a, term.lddy, panel, (length + 1) / 2}, lora}, last && g.k2 ? 2 : 1, c, strips, t > 0 || n0 > 0, 2 * kNarrowPanel, kNarrowPanel, last && cols == kNarrowPanel ? out : kept, next});
-          if (last && cols < kNarrowPanel) finishPart(out, c, rows, cols);
-        }
+  const auto length = [&](const DxBlock& b) { return g.term[b.term].n - b.n0 < step ? g.term[b.term].n - b.n0 : step; };
+  const auto width = [&](const DxBlock& b) { return k - b.panel * kNarrowPanel < kNarrowPanel ? k - b.panel * kNarrowPanel : kNarrowPanel; };
+  // Behind the last block: the first of the next panels, which this thread is likely to have next.
+  const auto next = [&](const DxBlock& b) {
+    if (b.panel + 1 < p1) return DxBlock{b.term, b.n0, b.panel + 1};
+    if (b.n0 + step < g.term[b.term].n) return DxBlock{b.term, b.n0 + step, p0};
+    return b.term + 1 < g.terms ? DxBlock{b.term + 1, 0, p0} : DxBlock{0, 0, p1};
+  };
+  for (DxBlock b{0, 0, p0}; b.panel < p1; b = next(b)) {
+    const auto& term = g.term[b.term];
+    const int here = length(b), k0 = b.panel * kNarrowPanel, cols = g.k - k0 < kNarrowPanel ? g.k - k0 : kNarrowPanel, strips = (cols + 15) / 16;
+    for (int n = 0; n < here; n += kNarrowPanel) {
+      const auto* source = reinterpret_cast<const uint16_t*>(piece(b, n));
+      if (term.bytes) {
+        widenBytes(reinterpret_cast<const int8_t*>(source), width(b) / 4, wide);
+        source = wide;
       }
+      transposePairs(source, here - n < kNarrowPanel ? (here - n + 1) / 2 * 2 : kNarrowPanel, width(b), turned + static_cast<size_t>(n) * kNarrowPanel);
+    }
+    // Asked for meanwhile: what is transposed next, each piece by as many tiles.
+    const DxBlock then = next(b);
+    const int pieces = then.panel * kNarrowPanel < g.k ? blockCount(length(then), kNarrowPanel) : 0, tiles = blocks > pieces && pieces ? blocks / pieces : 1;
+    const int pieceLines = kNarrowPanel * kNarrowPanel * (g.term[then.term].bytes ? 1 : 2) / 64;
+    const bool last = b.term == g.terms - 1 && b.n0 + here == term.n;
+    for (int i = 0; i < blocks; ++i) {
+      const int first = tileStart(count, blocks, i), rows = tileStart(count, blocks, i + 1) - first;
+      const uint16_t* a = term.dy + static_cast<size_t>(r0 + first) * term.lddy + b.n0;
+      const Part lora{g.x2 ? g.x2 + static_cast<size_t>(r0 + first) * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(k0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
+      float *c = scratch + (b.panel - p0) * sums + static_cast<size_t>(first) * kNarrowPanel, *dx = g.dx + static_cast<size_t>(r0 + first) * g.lddx + k0;
+      const Finish out{dx, g.lddx, nullptr, g.add ? dx : nullptr, g.stream}, kept;
+      const Ahead ahead = i < pieces * tiles ? share(piece(then, i / tiles * kNarrowPanel), pieceLines, tiles, i % tiles) : Ahead{};
+      bf16Tile(rows, {{{a, term.lddy, turned, (here + 1) / 2}, lora}, last && g.k2 ? 2 : 1, c, strips, b.term > 0 || b.n0 > 0, 2 * kNarrowPanel, kNarrowPanel, last && cols == kNarrowPanel ? out : kept, ahead});
+      if (last && cols < kNarrowPanel) finishPart(out, c, rows, cols);
+    }
   }
 }
 
@@ -389,6 +442,7 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
 
 // ---- out += P^T Q ----------------------------------------------------------------------------
 
+constexpr int kPairsAhead = 12;
 /// Rows of Q become pairs of rows, 64 columns wide, in blocks of kSpanRows rows.
 void narrowOuter(const NarrowOuterArgs& g, int p, float* scratch) {
   const int n0 = p * kNarrowPanel, cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
@@ -399,6 +453,9 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float* scratch) {
     const int rows = g.m - m0 < kSpanRows ? g.m - m0 : kSpanRows, groups = (rows + 1) / 2;
     for (int i = 0; i < groups; ++i) {
       const uint16_t* even = g.q + (m0 + 2 * i) * g.ldq + n0;
+      // Rows lie far apart.
+      if (i + kPairsAhead < groups)
+        for (int line = 0; line < 4; ++line) __builtin_prefetch(even + (2 * kPairsAhead + line / 2) * g.ldq + line % 2 * 32);
       pairHalves(even, 2 * i + 1 < rows ? even + g.ldq : nullptr, cols, pairs + static_cast<size_t>(i) * 2 * kNarrowPanel);
     }
     for (int i = 0; i < blocks; ++i) {
@@ -454,13 +511,13 @@ void released(Args... args) {
   release();
 }
 constexpr NarrowOps narrowTable() {
-  return NarrowOps{kTileRows, toBf16, toBytes, toWords,
+  return NarrowOps{kTileRows, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords,
                    released<narrowLinear, const NarrowArgs&, int, int, int, int, float*>, released<few, const FewArgs&, int, float*>,
                    released<narrowDx, const NarrowDxArgs&, int, int, int, int, float*>, released<narrowOuter, const NarrowOuterArgs&, int, float*>,
                    released<halfAttention, const AttentionArgs&, int, int, int, float*>, released<halfAttentionBackward, const AttentionBackwardArgs&, int, float*>, spin};
 }
 #else
-constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, toBf16, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, halfAttentionBackward, spin}; }
+constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, halfAttentionBackward, spin}; }
 #endif
 
 }  // namespace

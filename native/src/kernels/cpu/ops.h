@@ -61,6 +61,7 @@ struct LinearDxArgs {
   float* dx = nullptr;
   long lddx = 0;
   bool add = false;
+  bool stream = false;  // dx is more than the caches keep until somebody reads it
 };
 
 /// Causal attention of `rows` queries at positions start.. over pages of keys and values, which are
@@ -76,9 +77,11 @@ struct AttentionArgs {
   float* lse = nullptr;                   // [heads][rows], or none
 };
 
-/// Backward of the above over one whole sequence (start = 0).
+/// Backward of the above over one whole sequence (start = 0), whose queries may be taken in parts: more heads than threads,
+/// or fewer, then end together.
 struct AttentionBackwardArgs {
   bool half = false;  // bf16 products
+  int parts = 1;
   int headDim = 0, heads = 0, kvHeads = 0, rows = 0;
   float scale = 0;
   const float* q = nullptr;     // [S][heads*D], rotated
@@ -88,8 +91,8 @@ struct AttentionBackwardArgs {
   const float* dOut = nullptr;  // [S][heads*D]
   const float* lse = nullptr;   // [heads][S]
   float* dq = nullptr;          // [S][heads*D]
-  float* dk = nullptr;          // [heads][S][D]: one copy per query head, summed by the caller
-  float* dv = nullptr;          // [heads][S][D]
+  float* dk = nullptr;          // [heads][parts][S][D]: one copy per query head and part, of the keys up to the part's end; summed by the caller
+  float* dv = nullptr;          // the same
 };
 
 struct AdamArgs {
@@ -128,8 +131,8 @@ struct Ops {
   void (*rope)(float* x, const float* cosine, const float* sine, int headDim, float sign);
   /// Query rows [r0,r1) of one head; at most kPage of them. scratch: attentionScratch(D).
   void (*attention)(const AttentionArgs&, int head, int r0, int r1, float* scratch);
-  /// One query head. scratch: attentionBackwardScratch(S, D).
-  void (*attentionBackward)(const AttentionBackwardArgs&, int head, float* scratch);
+  /// Part item % parts of the queries of head item / parts. scratch: attentionBackwardScratch(S, D).
+  void (*attentionBackward)(const AttentionBackwardArgs&, int item, float* scratch);
   /// out = silu(gate) * up
   void (*swiglu)(const float* gate, const float* up, size_t n, float* out);
   /// dGate, dUp from dOut.
@@ -155,6 +158,14 @@ inline size_t attentionScratch(int headDim) {
 inline size_t attentionBackwardScratch(int rows, int headDim) {
   const size_t padded = static_cast<size_t>(rows + kAttentionTile - 1) / kAttentionTile * kAttentionTile, wide = padded32(headDim);
   return 4 * padded * wide + static_cast<size_t>(kAttentionTile) * (6 * wide + 4 * kAttentionTile) + 8 * kSlack;
+}
+/// Parts of a sequence's queries in the backward pass, none of them empty, and where one begins: whole tiles, of about as many pairs of a query
+/// and a key each.
+constexpr int kBackwardParts = 2;
+inline int backwardParts(int rows) { return rows >= 4 * kAttentionTile ? kBackwardParts : 1; }
+inline int backwardStart(int rows, int parts, int part) {
+  const int tiles = (rows + kAttentionTile - 1) / kAttentionTile, at = kAttentionTile * (parts == 2 && part == 1 ? (7 * tiles + 5) / 10 : part * tiles);
+  return at < rows ? at : rows;
 }
 
 /// Those from Avx512Vnni on differ from Avx512 in the products of bf16 and int8 weights only.

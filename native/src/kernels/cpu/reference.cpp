@@ -170,11 +170,11 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float*) {
   }
 }
 
-void attentionBackward(const AttentionBackwardArgs& g, int head, float*) {
-  const int d = g.headDim, s = g.rows, width = g.heads * d, kvWidth = g.kvHeads * d;
+void attentionBackward(const AttentionBackwardArgs& g, int item, float*) {
+  const int d = g.headDim, s = g.rows, width = g.heads * d, kvWidth = g.kvHeads * d, head = item / g.parts, part = item % g.parts;
   const int kvHead = head / (g.heads / g.kvHeads);
   std::vector<double> dk(static_cast<size_t>(s) * d, 0.0), dv(static_cast<size_t>(s) * d, 0.0);
-  for (int r = 0; r < s; ++r) {
+  for (int r = backwardStart(s, g.parts, part); r < backwardStart(s, g.parts, part + 1); ++r) {
     const size_t at = static_cast<size_t>(r) * width + head * d;
     const float *q = g.q + at, *dOut = g.dOut + at, *out = g.out + at;
     double delta = 0;
@@ -199,9 +199,9 @@ void attentionBackward(const AttentionBackwardArgs& g, int head, float*) {
     }
     for (int i = 0; i < d; ++i) g.dq[at + i] = static_cast<float>(dq[i]);
   }
-  for (size_t i = 0; i < dk.size(); ++i) {
-    g.dk[static_cast<size_t>(head) * s * d + i] = static_cast<float>(dk[i]);
-    g.dv[static_cast<size_t>(head) * s * d + i] = static_cast<float>(dv[i]);
+  for (size_t i = 0; i < static_cast<size_t>(backwardStart(s, g.parts, part + 1)) * d; ++i) {
+    g.dk[static_cast<size_t>(item) * s * d + i] = static_cast<float>(dk[i]);
+    g.dv[static_cast<size_t>(item) * s * d + i] = static_cast<float>(dv[i]);
   }
 }
 
@@ -219,6 +219,19 @@ void swigluBackward(const float* gate, const float* up, const float* dOut, size_
     dUp[i] = static_cast<float>(d * g * s);
     dGate[i] = static_cast<float>(d * u * s * (1.0 + g * (1.0 - s)));
   }
+}
+
+void halfSwiglu(const float* gate, const float* up, size_t n, uint16_t* out) {
+  std::vector<float> exact(n);
+  swiglu(gate, up, n, exact.data());
+  toBf16(exact.data(), n, out);
+}
+
+void halfSwigluBackward(const float* gate, const float* up, const float* dOut, size_t n, uint16_t* dGate, uint16_t* dUp) {
+  std::vector<float> exactGate(n), exactUp(n);
+  swigluBackward(gate, up, dOut, n, exactGate.data(), exactUp.data());
+  toBf16(exactGate.data(), n, dGate);
+  toBf16(exactUp.data(), n, dUp);
 }
 
 double logSumExp(const float* z, size_t n, float inverseTemperature) {
@@ -343,7 +356,7 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float*) {
 }  // namespace
 
 const Ops* referenceOps() {
-  static constexpr NarrowOps narrow{kNarrowRows, toBf16, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
+  static constexpr NarrowOps narrow{kNarrowRows, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
   static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, rowPanels, linearDx,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};

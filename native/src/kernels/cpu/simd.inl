@@ -10,6 +10,9 @@
 // multiply-adds per row and step. The next block goes on from the sums in C, so every output is a
 // plain sequential sum over k. Gradients of the inputs swap the roles (linearDx).
 #include "kernels/cpu/ops.h"
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -41,6 +44,20 @@ inline void bringToWrite(const void* p) {
   __builtin_prefetch(p, 1);
 #endif
 }
+/// Whether vectors are whole cache lines, which can be written past the caches.
+constexpr bool kLineVectors = kWidth == 16;
+inline void storeFar(float* p, Vec v) {
+#if defined(__AVX512F__)
+  __builtin_ia32_movntps512(p, v);
+#else
+  store(p, v);
+#endif
+}
+inline void endFarStores() {
+#if defined(__AVX512F__)
+  __builtin_ia32_sfence();
+#endif
+}
 /// What a tile asks for meanwhile, a little at a time: cache lines for the second-level cache.
 struct Ahead {
   const void* from = nullptr;
@@ -59,12 +76,21 @@ inline void bringNear(const Ahead& ahead, int i, int steps) {
 inline Vec splat(float x) { return x - Vec{}; }
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
-/// v with lane i + step in lane i.
-inline Vec shifted(Vec v, int step) {
-  VecI lanes;
-  for (int i = 0; i < kWidth; ++i) lanes[i] = (i + step) % kWidth;
-  return __builtin_shuffle(v, lanes);
+/// 0 1 2 ... twice, in memory: compilers build a vector of lane numbers one lane at a time, at every use.
+struct LaneNumbers {
+  int32_t at[2 * kWidth] = {};
+  constexpr LaneNumbers() {
+    for (int i = 0; i < 2 * kWidth; ++i) at[i] = i % kWidth;
+  }
+};
+constexpr LaneNumbers kLaneNumbers;
+inline VecI lanesFrom(int first) {
+  VecI v;
+  __builtin_memcpy(&v, kLaneNumbers.at + first, sizeof v);
+  return v;
 }
+/// v with lane i + step in lane i.
+inline Vec shifted(Vec v, int step) { return __builtin_shuffle(v, lanesFrom(step)); }
 inline float sumLanes(Vec v) {
 #pragma GCC unroll 4
   for (int step = kWidth / 2; step > 0; step /= 2) v += shifted(v, step);
@@ -76,25 +102,36 @@ inline float maxLanes(Vec v) {
   return v[0];
 }
 
-/// exp to about 2 ulp; 0 below -87.3.
-inline Vec expVec(Vec x) {
-  const Vec floor = splat(-87.3f), ceiling = splat(88.3f);
-  const VecI tiny = x < floor;
-  Vec y = x < floor ? floor : x;
-  y = y > ceiling ? ceiling : y;
-  const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const Vec n = (y * 1.44269504088896341f + magic) - magic;
-  const Vec r = (y - n * 0.693359375f) - n * -2.12194440e-4f;
+/// exp of the remainder r, at most ln 2 / 2 either way.
+inline Vec expNear(Vec r) {
   Vec p = splat(1.9875691500e-4f);
   p = p * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
+  return p * (r * r) + r + 1.0f;
+}
+/// exp to about 2 ulp; 0 below -87.3.
+inline Vec expVec(Vec x) {
+  const Vec floor = splat(-87.3f);
+#ifdef __AVX512F__
+  // One instruction rounds, one scales, and what lies below the floor is masked.
+  const Vec n = (Vec)_mm512_roundscale_ps((__m512)(x * 1.44269504088896341f), 0);
+  const Vec near = expNear((x - n * 0.693359375f) - n * -2.12194440e-4f);
+  return (Vec)_mm512_maskz_scalef_ps(_mm512_cmp_ps_mask((__m512)x, (__m512)floor, _CMP_NLT_UQ), (__m512)near, (__m512)n);
+#else
+  const Vec ceiling = splat(88.3f);
+  const VecI tiny = x < floor;
+  Vec y = x < floor ? floor : x;
+  y = y > ceiling ? ceiling : y;
+  const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const Vec n = (y * 1.44269504088896341f + magic) - magic;
+  const Vec near = expNear((y - n * 0.693359375f) - n * -2.12194440e-4f);
   const VecI exponent = (__builtin_convertvector(n, VecI) + 127) << 23;
-  const Vec result = p * (Vec)exponent;
+  const Vec result = near * (Vec)exponent;
   return (Vec)((VecI)result & ~tiny);
+#endif
 }
 
 // ---- transposition ---------------------------------------------------------------------------
@@ -123,8 +160,9 @@ inline void transpose(Vec (&rows)[kWidth]) {
   }
 }
 
-/// out[c*ldo + r] = scale * x[r*ldx + c], or += with `Add`; writes exactly rows x cols.
-template <bool Add = false>
+/// out[c*ldo + r] = scale * x[r*ldx + c], or += with `Add`; writes exactly rows x cols. `Far`: whole vectors past the
+/// caches, which then start where a cache line does.
+template <bool Add = false, bool Far = false>
 void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, float* out,
                     long ldo) {
   int r0 = 0;
@@ -146,7 +184,8 @@ void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, f
 #pragma GCC unroll 16
         for (int i = 0; i < kWidth; ++i) {
           float* to = out + (c0 + i) * ldo + r0;
-          store(to, Add ? load(to) + tile[i] : tile[i]);
+          if constexpr (Far) storeFar(to, tile[i]);
+          else store(to, Add ? load(to) + tile[i] : tile[i]);
         }
       } else {
         float lines[kWidth][kWidth];
@@ -518,16 +557,19 @@ void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scra
       }
     }
   }
+  const bool far = kLineVectors && g.stream && !g.add && g.lddx % kWidth == 0 && (reinterpret_cast<uintptr_t>(g.dx) & 63) == 0;
   for (int i = 0; i < blocks; ++i)
     for (int k = 0; k < inputs; k += kWidth) {
       const float* sums = scratch + (static_cast<size_t>(i) * inputs + k) * kPanel;
       float* dx = g.dx + (r0 + i * kPanel) * g.lddx + k0 + k;
       const int count = inputs - k < kWidth ? inputs - k : kWidth;
-      if (i + 1 < blocks)
+      if (i + 1 < blocks && !far)
         for (int r = 0; r < height(i + 1); ++r) bringToWrite(dx + (kPanel + r) * g.lddx);
-      if (g.add) transposeBlock<true>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
+      if (far) transposeBlock<false, true>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
+      else if (g.add) transposeBlock<true>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
       else transposeBlock(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
     }
+  if (far) endFarStores();
 }
 
 void outer(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
@@ -597,18 +639,15 @@ inline void padded(const float* p, int left, float* buffer) {
   for (int i = 0; i < kWidth; ++i) buffer[i] = i < left ? p[i] : 0.0f;
 }
 
+inline Vec silu(Vec g) { return g / (1.0f + expVec(-g)); }
 void swiglu(const float* gate, const float* up, size_t n, float* out) {
   size_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    const Vec g = load(gate + i);
-    store(out + i, g / (1.0f + expVec(-g)) * load(up + i));
-  }
+  for (; i + kWidth <= n; i += kWidth) store(out + i, silu(load(gate + i)) * load(up + i));
   if (i < n) {
     float g[kWidth], u[kWidth], o[kWidth];
     padded(gate + i, static_cast<int>(n - i), g);
     padded(up + i, static_cast<int>(n - i), u);
-    const Vec gv = load(g);
-    store(o, gv / (1.0f + expVec(-gv)) * load(u));
+    store(o, silu(load(g)) * load(u));
     for (size_t j = i; j < n; ++j) out[j] = o[j - i];
   }
 }
@@ -714,8 +753,9 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float* scratch)
   }
 }
 
-void attentionBackward(const AttentionBackwardArgs& g, int head, float* scratch) {
-  const int d = g.headDim, s = g.rows, pages = (s + kPage - 1) / kPage;
+void attentionBackward(const AttentionBackwardArgs& g, int item, float* scratch) {
+  const int d = g.headDim, s = g.rows, head = item / g.parts, part = item % g.parts;
+  const int start = hindsight::backwardStart(s, g.parts, part), end = hindsight::backwardStart(s, g.parts, part + 1), pages = (end + kPage - 1) / kPage;
   const int width = g.heads * d, kvWidth = g.kvHeads * d;
   const int kvHead = head / (g.heads / g.kvHeads);
   const float* keys = g.k + kvHead * d;
@@ -736,10 +776,10 @@ void attentionBackward(const AttentionBackwardArgs& g, int head, float* scratch)
     transposeBlock(keys + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, kPageT, kPage);
     transposeBlock(values + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, vPageT, kPage);
   }
-  float* dk = g.dk + static_cast<size_t>(head) * s * d;
-  float* dv = g.dv + static_cast<size_t>(head) * s * d;
-  for (size_t i = 0; i < static_cast<size_t>(s) * d; ++i) dk[i] = dv[i] = 0.0f;
-  for (int tileIndex = 0; tileIndex < pages; ++tileIndex) {
+  float* dk = g.dk + static_cast<size_t>(item) * s * d;
+  float* dv = g.dv + static_cast<size_t>(item) * s * d;
+  for (size_t i = 0; i < static_cast<size_t>(end) * d; ++i) dk[i] = dv[i] = 0.0f;
+  for (int tileIndex = start / kPage; tileIndex < pages; ++tileIndex) {
     const int r0 = tileIndex * kPage, rows = s - r0 < kPage ? s - r0 : kPage;
     const size_t at = static_cast<size_t>(r0) * width + head * d;
     const float* dOut = g.dOut + at;
