@@ -13,11 +13,13 @@
 namespace hindsight {
 namespace {
 
-/// Floats of one chunk of logits: 64 MB, so that the head is read few times, and at least enough rows to fill the register tiles.
+/// Most floats of one chunk of logits: 64 MB, so that the head is read few times, and at least enough rows to fill the register tiles.
 constexpr size_t kLogitFloats = size_t{16} << 20;
-int headRows(int vocab) {
+/// Rows of a chunk of so many labelled ones: chunks are about equal, for the head's gradient transposes its weights in each.
+int headRows(int vocab, int labelled) {
   const size_t rows = kLogitFloats / vocab;
-  return rows < 24 ? 24 : rows > 512 ? 512 : static_cast<int>(rows);
+  const int most = rows < 24 ? 24 : rows > 512 ? 512 : static_cast<int>(rows), chunks = (labelled + most - 1) / most;
+  return chunks ? (labelled + chunks - 1) / chunks : 0;
 }
 /// An arena larger than this is given back after the batch.
 constexpr size_t kLongSequence = 4096;
@@ -34,7 +36,7 @@ int Trainer::fit(int rows, int sequences, int labelled, const Adapter& adapter) 
   states_.release();
   scratch_.release();
   const ModelConfig& config = model_.config();
-  const size_t logits = labelled < headRows(config.vocab) ? labelled : headRows(config.vocab), vocab = config.vocab;
+  const size_t logits = headRows(config.vocab, labelled), vocab = config.vocab;
   const size_t head = logits * (2 * config.hidden + 2 * vocab) + (model_.math().threads() + 4) * (vocab + 2 * kSlack), layer = model_.backwardFloats(rows, adapter);
   const size_t scratch = head > layer ? head : layer, gradient = static_cast<size_t>(rows) * config.hidden + 2 * kSlack;
   // What the kernels keep per thread and for rounded rows.
@@ -115,7 +117,7 @@ void Trainer::micro(Adapter& adapter, TrainSequence* sequences, size_t count, co
     if (checkpointed > result.checkpointed) result.checkpointed = checkpointed;
     states_.reset();
     const TrainState state = model_.forwardTraining(ids, adapter, checkpointed, states_, pause);
-    const int h = config.hidden, chunk = headRows(config.vocab);
+    const int h = config.hidden, chunk = headRows(config.vocab, static_cast<int>(labelled.size()));
     float* dHidden = states_.take(static_cast<size_t>(state.rows) * h);
     std::memset(dHidden, 0, static_cast<size_t>(state.rows) * h * sizeof(float));
     for (size_t first = 0; first < labelled.size(); first += chunk) {
