@@ -186,7 +186,7 @@ void Math::few(Rows& x, const FewLinear* linears, int count, const FewSegment* s
   if (threads() == 1 || bytes < kParallelBytes) return run(0, total, 0);
   // Long runs of weights for the prefetcher, but pieces enough that both end together.
   const int grain = total / (12 * threads()) > 1 ? total / (12 * threads()) : 1;
-  ranges(total, grain, run);
+  ranges(total, grain, run, kDecodeWorth);
 }
 
 }  // namespace hindsight

@@ -113,12 +113,12 @@ class Math {
   double peak(Dtype dtype);
   /// Runs body(first, last, worker) over ranges of [0, count), at most `grain` long.
   template <class Body>
-  void ranges(int count, int grain, const Body& body) {
+  void ranges(int count, int grain, const Body& body, double worth = kWorth) {
     const int chunks = (count + grain - 1) / grain;
     pool_.run(chunks, [&](int i, int worker) {
       const int first = i * grain;
       body(first, first + grain < count ? first + grain : count, worker);
-    });
+    }, worth);
   }
 
  private:

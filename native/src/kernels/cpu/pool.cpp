@@ -13,8 +13,6 @@ constexpr int kSpins = 4000;
 
 /// Most that the account holds, so that a machine that becomes busy is noticed, and what a trial begins with.
 constexpr double kSavings = 20e-3, kTrial = 4e-3;
-/// Share of a loop's time that may be lost: where memory is what bounds it, as in decoding, a second thread gives a fifth.
-constexpr double kWorth = 0.2;
 constexpr double kFirstRest = 20e-3, kLastRest = 1.0;
 /// Seconds after a rest without the next one, after which that will be short again.
 constexpr double kCalm = 0.5;
@@ -111,7 +109,7 @@ void Pool::work(int worker) {
   }
 }
 
-void Pool::run(int count, const std::function<void(int, int)>& body) {
+void Pool::run(int count, const std::function<void(int, int)>& body, double worth) {
   if (active() < threads() && now() >= restUntil_) {
     active_.store(active() + 1, std::memory_order_relaxed);
     restUntil_ = now() + kFirstRest;
@@ -144,7 +142,7 @@ void Pool::run(int count, const std::function<void(int, int)>& body) {
   }
   // Time that the caller did not have its core, and a wait that no chunk explains.
   const double late = std::max(0.0, end - begin - used) + std::max(0.0, now() - end - chunk);
-  follow(kWorth * (now() - begin) - late);
+  follow(worth * (now() - begin) - late);
 }
 
 }  // namespace hindsight

@@ -19,6 +19,10 @@
 
 namespace hindsight {
 
+/// Share of a loop's time that may be lost before a thread rests. Decoding waits for memory, and there a second thread gives
+/// a tenth to a fifth.
+constexpr double kWorth = 0.2, kDecodeWorth = 0.08;
+
 class Pool {
  public:
   explicit Pool(int threads);
@@ -30,7 +34,8 @@ class Pool {
   /// Threads that take part now.
   int active() const { return active_.load(std::memory_order_relaxed); }
   /// Runs body(i, worker) for i in [0, count); worker is in [0, threads()). Returns when all ran.
-  void run(int count, const std::function<void(int, int)>& body);
+  /// @param worth  the share of the loop's time that may be lost before a thread rests
+  void run(int count, const std::function<void(int, int)>& body, double worth = kWorth);
 
  private:
   // ticket = epoch (24 bits) | end (20 bits) | next index (20 bits) of one thread's stretch. All three in one word,
