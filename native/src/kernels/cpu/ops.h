@@ -159,8 +159,8 @@ inline size_t attentionBackwardScratch(int rows, int headDim) {
   const size_t padded = static_cast<size_t>(rows + kAttentionTile - 1) / kAttentionTile * kAttentionTile, wide = padded32(headDim);
   return 4 * padded * wide + static_cast<size_t>(kAttentionTile) * (6 * wide + 4 * kAttentionTile) + 8 * kSlack;
 }
-/// Parts of a sequence's queries in the backward pass, none of them empty, and where one begins: whole tiles, of about as many pairs of a query
-/// and a key each.
+/// Parts of a sequence's queries in the backward pass, none of them empty, and where one begins: at a whole tile. Of two, the
+/// second begins after 0.7 of the queries, for half of the pairs of a query and a key come before the root of a half.
 constexpr int kBackwardParts = 2;
 inline int backwardParts(int rows) { return rows >= 4 * kAttentionTile ? kBackwardParts : 1; }
 inline int backwardStart(int rows, int parts, int part) {
