@@ -150,7 +150,7 @@ struct Ops {
 
 /// Of linearDx: what one call and one block of the contraction may have, so that rows, weights and sums stay in the
 /// second-level cache. Whole panels.
-constexpr int kDxRows = 256, kDxInputs = kDxPanels * kNarrowPanel, kDxBlock = 384;
+constexpr int kDxRows = 256, kDxInputs = kDxPanels * kNarrowPanel;
 static_assert(narrowDxScratch() >= static_cast<size_t>(kDxRows) * kDxInputs + kSlack, "sums of one call");
 inline size_t attentionScratch(int headDim) {
   return static_cast<size_t>(kPage) * (2 * padded32(headDim) + 2 * kAttentionBlock) + 4 * kSlack;

@@ -21,7 +21,6 @@ using hindsight::AttentionArgs;
 using hindsight::AttentionBackwardArgs;
 using hindsight::blockCount;
 using hindsight::blockStart;
-using hindsight::kDxBlock;
 using hindsight::kPage;
 using hindsight::LinearArgs;
 using hindsight::LinearDxArgs;
@@ -58,7 +57,7 @@ inline void endFarStores() {
   __builtin_ia32_sfence();
 #endif
 }
-/// What a tile asks for meanwhile, a little at a time: cache lines for the second-level cache.
+/// Cache lines that are asked for meanwhile, for the second-level cache.
 struct Ahead {
   const void* from = nullptr;
   int lines = 0;
@@ -67,11 +66,6 @@ struct Ahead {
 inline Ahead share(const void* p, int lines, int shares, int i) {
   const int each = (lines + shares - 1) / shares;
   return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each};
-}
-/// Step i of `steps`.
-inline void bringNear(const Ahead& ahead, int i, int steps) {
-  const char* from = static_cast<const char*>(ahead.from);
-  for (int line = ahead.lines * i / steps; line < ahead.lines * (i + 1) / steps; ++line) __builtin_prefetch(from + 64 * line, 0, 2);
 }
 inline Vec splat(float x) { return x - Vec{}; }
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
@@ -213,10 +207,29 @@ void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, f
 /// write and add.
 constexpr int kStretch = 64, kLateSteps = 48;
 
+/// Steps of a stretch. A gradient's A is a packed weight: pieces of a panel's outputs.
+template <int AMS>
+constexpr int kStretchOf = AMS == 1 ? kStretch : AMS;
+
+/// What a tile asks for at a stretch of its steps: so many lines, the next ones `jump` bytes on.
+struct Asked {
+  const char* from = nullptr;
+  long jump = 0;
+  int lines = 0;
+  inline __attribute__((always_inline)) void step() {
+    for (int line = 0; line < lines; ++line) __builtin_prefetch(from + 64 * line, 0, 2);
+    from += jump;
+  }
+};
+/// The same number at each of the `stretches`; they may go on a little beyond the last line.
+inline Asked spread(const Ahead& ahead, int stretches) {
+  const int each = (ahead.lines + stretches - 1) / stretches;
+  return {static_cast<const char*>(ahead.from), 64L * each, each};
+}
+
 /// Operands of one tile: A(m,k) = a[m*AMS + k*aStep], B(k,n) = b[k*bStep + n], twice (base, LoRA).
 struct Tile {
-  int stretch = kStretch;  // steps at a time
-  long aJump = 0;          // of A from stretch to stretch, where it is not one piece
+  long aJump = 0;  // of A from stretch to stretch, where it is not one piece
   int k = 0, k2 = 0;
   const float *a = nullptr, *b = nullptr, *a2 = nullptr, *b2 = nullptr;
   long aStep = 0, bStep = 0, a2Step = 0, b2Step = 0;
@@ -226,9 +239,7 @@ struct Tile {
   float* c = nullptr;
   long ldc = 0;
   const float* next = nullptr;  // C of the next tile, where its sums start there
-  Ahead ahead;
-  long aheadJump = 0;  // if set, every stretch asks for all lines, so far on (in floats) from the last's
-  Ahead far;           // asked for besides
+  Asked ahead, far;
 };
 
 template <int Rows, int Vecs, int AMS>
@@ -252,36 +263,49 @@ inline __attribute__((always_inline)) void accumulate(Vec (&acc)[Rows][Vecs], in
 
 template <int Rows, int Vecs, int AMS>
 void runTile(const Tile& t) {
-  Vec acc[Rows][Vecs];
+  Vec acc[Rows][Vecs] = {};
+  if (t.start)
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r)
+    for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
-    for (int v = 0; v < Vecs; ++v) acc[r][v] = t.start ? load(t.start + r * t.ldStart + v * kWidth) : Vec{};
-  const int stretches = (t.k + t.stretch - 1) / t.stretch, late = t.k > kLateSteps ? (t.k - kLateSteps) / t.stretch : 0;
-  const long aJump = t.aJump ? t.aJump : t.stretch * t.aStep;
-  for (int i = 0; i < stretches; ++i) {
-    const int first = i * t.stretch;
-    if (t.aheadJump) bringNear({static_cast<const float*>(t.ahead.from) + i * t.aheadJump, t.ahead.lines}, 0, 1);
-    else bringNear(t.ahead, i, stretches);
-    bringNear(t.far, i, stretches);
-    if (i == late)
+      for (int v = 0; v < Vecs; ++v) acc[r][v] = load(t.start + r * t.ldStart + v * kWidth);
+  constexpr int stretch = kStretchOf<AMS>;
+  const float *a = t.a, *b = t.b;
+  const long aStep = t.aStep, bStep = t.bStep, aJump = t.aJump ? t.aJump : stretch * aStep, bJump = stretch * bStep;
+  Asked ahead = t.ahead, far = t.far;
+  int left = t.k;
+  const auto untilLeft = [&](int end) __attribute__((always_inline)) {
+    for (; left >= end; left -= stretch, a += aJump, b += bJump) {
+      ahead.step();
+      far.step();
+      accumulate<Rows, Vecs, AMS>(acc, stretch, a, aStep, b, bStep);
+    }
+  };
+  untilLeft(stretch + kLateSteps);
+  if (t.k > 2 * kLateSteps)  // else it would be too late, and the product is small
 #pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r)
-        for (int line = 0; line < Vecs * kWidth; line += 16) {
-          bringToWrite(t.c + r * t.ldc + line);
-          if (t.residual) __builtin_prefetch(t.residual + r * t.ldc + line);
-          if (t.next) bringToWrite(t.next + r * t.ldc + line);
-        }
-    accumulate<Rows, Vecs, AMS>(acc, t.k - first < t.stretch ? t.k - first : t.stretch, t.a + i * aJump, t.aStep, t.b + first * t.bStep, t.bStep);
+    for (int r = 0; r < Rows; ++r)
+      for (int line = 0; line < Vecs * kWidth; line += 16) {
+        bringToWrite(t.c + r * t.ldc + line);
+        if (t.residual) __builtin_prefetch(t.residual + r * t.ldc + line);
+        if (t.next) bringToWrite(t.next + r * t.ldc + line);
+      }
+  untilLeft(stretch);
+  if (left > 0) {
+    ahead.step();
+    far.step();
+    accumulate<Rows, Vecs, AMS>(acc, left, a, aStep, b, bStep);
   }
   if (t.k2) accumulate<Rows, Vecs, 1>(acc, t.k2, t.a2, t.a2Step, t.b2, t.b2Step);
+  if (t.residual)
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < Vecs; ++v) acc[r][v] += load(t.residual + r * t.ldc + v * kWidth);
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
-    for (int v = 0; v < Vecs; ++v) {
-      const long at = r * t.ldc + v * kWidth;
-      store(t.c + at, t.residual ? load(t.residual + at) + acc[r][v] : acc[r][v]);
-    }
+    for (int v = 0; v < Vecs; ++v) store(t.c + r * t.ldc + v * kWidth, acc[r][v]);
 }
 
 typedef void (*TileFn)(const Tile&);
@@ -322,18 +346,18 @@ template <int AMS>
 void smallGemm(int m, int n, int k, const float* a, long aStep, const float* b, long bStep, float* c,
                long ldc, bool add) {
   const int blocks = blockCount(m, kRowBlock);
+  Tile t;
+  t.k = k;
+  t.aStep = aStep;
+  t.bStep = bStep;
+  t.ldc = ldc;
   for (int n0 = 0; n0 < n; n0 += kPanel) {
     const int cols = n - n0 < kPanel ? n - n0 : kPanel;
+    t.b = b + n0;
     for (int i = 0; i < blocks; ++i) {
       const int r0 = blockStart(m, blocks, i), rows = blockStart(m, blocks, i + 1) - r0;
-      Tile t;
-      t.k = k;
       t.a = a + static_cast<long>(r0) * AMS;
-      t.aStep = aStep;
-      t.b = b + n0;
-      t.bStep = bStep;
       t.c = c + r0 * ldc + n0;
-      t.ldc = ldc;
       t.residual = add ? t.c : nullptr;
       tile<AMS>(t, rows, cols);
     }
@@ -363,38 +387,37 @@ constexpr int kLinearK = 1024;
 void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
   const int blocks = blockCount(g.m, kRowBlock), step = hindsight::blockLength(g.k, kLinearK);
   for (int k0 = 0; k0 < g.k; k0 += step) {
-    const int length = g.k - k0 < step ? g.k - k0 : step;
-    const bool last = k0 + length == g.k;
+    Tile t;
+    t.k = g.k - k0 < step ? g.k - k0 : step;
+    t.bStep = kPanel;
+    t.ldc = g.ldy;
+    const bool last = k0 + t.k == g.k;
+    if (last) t.k2 = g.k2;
+    t.b2Step = kPanel;
+    const int lines = t.k * kPanel / 16, each = blockCount(lines, b1 - b0);  // of the next panel, and a tile's share of them
+    const Asked asked = spread({nullptr, each}, blockCount(t.k, kStretch));
     for (int p = p0; p < p1; ++p) {
       const int n0 = p * kPanel, cols = g.n - n0 < kPanel ? g.n - n0 : kPanel;
-      const float* w = g.w + static_cast<size_t>(n0) * g.k + static_cast<size_t>(k0) * kPanel;
-      for (int i = b0; i < b1; ++i) {
+      t.b = g.w + static_cast<size_t>(n0) * g.k + static_cast<size_t>(k0) * kPanel;
+      if (t.k2) t.b2 = g.w2 + static_cast<size_t>(n0) * g.k2;
+      if (p + 1 < p1) t.ahead = asked, t.ahead.from = reinterpret_cast<const char*>(t.b + static_cast<size_t>(g.k) * kPanel);
+      else t.ahead = {};
+      for (int i = b0; i < b1; ++i, t.ahead.from += 64L * each) {
         const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0;
-        Tile t;
-        t.k = length;
         t.a = g.xPacked + static_cast<size_t>(r0) * g.k + static_cast<size_t>(k0) * rows;
         t.aStep = rows;
-        t.b = w;
-        t.bStep = kPanel;
         t.c = g.y + r0 * g.ldy + n0;
-        t.ldc = g.ldy;
         if (k0 > 0) {
           t.start = t.c;
           t.ldStart = t.ldc;
-          if (i + 1 < b1) t.next = t.c + rows * g.ldy;
-        } else if (g.bias) {
-          t.start = g.bias + n0;
+          t.next = i + 1 < b1 ? t.c + rows * g.ldy : nullptr;
+        } else {
+          t.start = g.bias ? g.bias + n0 : nullptr;
         }
-        if (p + 1 < p1) t.ahead = share(w + static_cast<size_t>(g.k) * kPanel, length * kPanel / 16, b1 - b0, i - b0);
-        if (last) {
-          t.residual = g.residual ? g.residual + r0 * g.ldy + n0 : nullptr;
-          t.k2 = g.k2;
-          if (g.k2) {
-            t.a2 = g.x2Packed + static_cast<size_t>(r0) * g.k2;
-            t.a2Step = rows;
-            t.b2 = g.w2 + static_cast<size_t>(n0) * g.k2;
-            t.b2Step = kPanel;
-          }
+        if (last && g.residual) t.residual = g.residual + r0 * g.ldy + n0;
+        if (t.k2) {
+          t.a2 = g.x2Packed + static_cast<size_t>(r0) * g.k2;
+          t.a2Step = rows;
         }
         tile<1>(t, rows, cols);
       }
@@ -516,49 +539,20 @@ void rowPanels(const RowPanel* items, int count, int k) {
   }
 }
 
+/// Outputs of a block of linearDx: its rows, weights and sums stay in the second-level cache, and where vectors are short
+/// the block of a panel of rows in the first-level cache, while all weights pass by.
+constexpr bool kNearRows = kPanel <= 16;
+constexpr int kDxBlock = kNearRows ? 256 : 384;
+
 /// dX^T, whose rows are inputs and whose lanes are rows of dY: so the packed weight is read as it lies, and nothing but
 /// the sums is turned.
 void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
   const int k0 = p0 * kPanel, inputs = (p1 * kPanel < g.k ? p1 * kPanel : g.k) - k0;
   const int tiles = blockCount(inputs, kRowBlock), blocks = blockCount(r1 - r0, kPanel);
-  constexpr int pieceLines = kRowBlock * kPanel / 16;  // of a tile's weights in one panel
-  const int each = (pieceLines + blocks - 1) / blocks;
   const auto height = [&](int i) { return r1 - r0 - i * kPanel < kPanel ? r1 - r0 - i * kPanel : kPanel; };
-  const int step = (hindsight::blockLength(g.n, kDxBlock) + kPanel - 1) / kPanel * kPanel;
-  for (int n0 = 0; n0 < g.n; n0 += step) {
-    const float* w = g.w + static_cast<size_t>(n0) * g.k + static_cast<size_t>(k0) * kPanel;
-    const int left = g.n - n0 - step;  // after this block
-    for (int j = 0; j < tiles; ++j) {
-      const int first = blockStart(inputs, tiles, j), end = blockStart(inputs, tiles, j + 1);
-      const float* next = j + 1 < tiles ? w + end * kPanel : left > 0 ? w + static_cast<size_t>(step) * g.k : nullptr;
-      for (int i = 0; i < blocks; ++i) {
-        const int rows = height(i);
-        Tile t;
-        t.k = left > 0 ? step : g.n - n0;
-        t.stretch = kPanel;
-        t.a = w + first * kPanel;
-        t.aStep = 1;
-        t.aJump = static_cast<long>(kPanel) * g.k;
-        t.b = g.dyPacked + static_cast<size_t>(r0 + i * kPanel) * g.n + static_cast<size_t>(n0) * rows;
-        t.bStep = rows;
-        t.c = scratch + (static_cast<size_t>(i) * inputs + first) * kPanel;
-        t.ldc = kPanel;
-        if (n0 > 0) {
-          t.start = t.c;
-          t.ldStart = kPanel;
-        }
-        // The next block of dY comes from far away where N is large: each tile asks for its share.
-        if (left > 0) t.far = share(t.b + static_cast<size_t>(step) * rows, (left < step ? left : step) * rows / 16, tiles, j);
-        if (next && each * i < pieceLines) {
-          t.ahead = {next + each * i * 16, each};
-          t.aheadJump = t.aJump;
-        }
-        tile<kPanel>(t, end - first, rows > kWidth ? kPanel : kWidth);
-      }
-    }
-  }
   const bool far = kLineVectors && g.stream && !g.add && g.lddx % kWidth == 0 && (reinterpret_cast<uintptr_t>(g.dx) & 63) == 0;
-  for (int i = 0; i < blocks; ++i)
+  /// The sums of row block i to dX.
+  const auto turn = [&](int i) {
     for (int k = 0; k < inputs; k += kWidth) {
       const float* sums = scratch + (static_cast<size_t>(i) * inputs + k) * kPanel;
       float* dx = g.dx + (r0 + i * kPanel) * g.lddx + k0 + k;
@@ -569,6 +563,51 @@ void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scra
       else if (g.add) transposeBlock<true>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
       else transposeBlock(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
     }
+  };
+  constexpr int pieceLines = kRowBlock * kPanel / 16;  // of a tile's weights in one panel
+  const int sharers = kNearRows ? 1 : blocks, each = blockCount(pieceLines, sharers);
+  const int step = (hindsight::blockLength(g.n, kDxBlock) + kPanel - 1) / kPanel * kPanel;
+  for (int n0 = 0; n0 < g.n; n0 += step) {
+    const float* w = g.w + static_cast<size_t>(n0) * g.k + static_cast<size_t>(k0) * kPanel;
+    const int left = g.n - n0 - step;  // after this block
+    Tile t;
+    t.k = left > 0 ? step : g.n - n0;
+    t.aStep = 1;
+    t.aJump = static_cast<long>(kPanel) * g.k;
+    t.ldc = kPanel;
+    // The next block of dY comes from far away where N is large: each tile asks for its share.
+    const int stretches = blockCount(t.k, kPanel);
+    const Asked nextRows = spread({nullptr, blockCount((left < step ? left : step) * kPanel / 16, tiles)}, stretches);
+    const auto product = [&](int i, int j) {
+      const int first = blockStart(inputs, tiles, j), end = blockStart(inputs, tiles, j + 1), rows = height(i);
+      t.a = w + first * kPanel;
+      t.b = g.dyPacked + static_cast<size_t>(r0 + i * kPanel) * g.n + static_cast<size_t>(n0) * rows;
+      t.bStep = rows;
+      t.c = scratch + (static_cast<size_t>(i) * inputs + first) * kPanel;
+      if (n0 > 0) {
+        t.start = t.c;
+        t.ldStart = kPanel;
+      }
+      if (left > 0) {
+        t.far = nextRows;
+        t.far.from = reinterpret_cast<const char*>(t.b + static_cast<size_t>(step) * rows) + j * stretches * nextRows.jump;
+      }
+      const float* next = j + 1 < tiles ? w + end * kPanel : left > 0 ? w + static_cast<size_t>(step) * g.k : nullptr;
+      t.ahead = next && each * i < pieceLines ? Asked{reinterpret_cast<const char*>(next + each * i * 16), 4 * t.aJump, each} : Asked{};
+      tile<kPanel>(t, end - first, rows > kWidth ? kPanel : kWidth);
+    };
+    if (kNearRows) {
+      for (int i = 0; i < blocks; ++i) {
+        for (int j = 0; j < tiles; ++j) product(i, j);
+        if (left <= 0) turn(i);
+      }
+      continue;
+    }
+    for (int j = 0; j < tiles; ++j)
+      for (int i = 0; i < blocks; ++i) product(i, j);
+    if (left <= 0)
+      for (int i = 0; i < blocks; ++i) turn(i);
+  }
   if (far) endFarStores();
 }
 
