@@ -10,6 +10,7 @@
 // Backward, one head, tiles of 64 queries x 64 keys, everything transposed so that the queries are the
 // lanes: S^T = K Q^T, dP^T = V dO^T, P^T = exp(S^T - lse), dS^T = P^T (dP^T - delta), and then
 //   dV += P^T dO,  dK += dS^T Q,  dQ^T += K^T dS^T.
+// Without instructions for bf16, fp32's backward pass is taken instead: it has nothing to round and nothing to widen.
 
 namespace {
 
@@ -19,17 +20,6 @@ using hindsight::kAttentionBlock;
 using hindsight::kAttentionTile;
 using hindsight::kPage;
 using hindsight::padded32;
-
-/// out[n][2] = the pairs (even[i], odd[i]) times scale.
-void pairRows(const float* even, const float* odd, int n, float scale, uint16_t* out) {
-  const int whole = n / kWidth * kWidth;
-  for (int i = 0; i < whole; i += kWidth)
-    storeInts(out + 2 * i, halfPairs(load(even + i) * scale, load(odd + i) * scale));
-  for (int i = whole; i < n; ++i) {
-    const float pair[2] = {even[i] * scale, odd[i] * scale};
-    toBf16(pair, 2, out + 2 * i);
-  }
-}
 
 /// C[m][16 strips] (+)= the parts, whose A start at row 0.
 inline void product(int m, BfTile t) {
@@ -125,6 +115,20 @@ void halfAttention(const AttentionArgs& g, int head, int r0, int r1, float* scra
     const float total = sumLanes(sum[i]), inverse = 1.0f / total;
     for (int j = 0; j < d; ++j) target[j] = out[i * wide + j] * inverse;
     if (g.lse) g.lse[static_cast<size_t>(head) * g.rows + r0 + i] = top[i] + __builtin_logf(total);
+  }
+}
+
+#if defined(NARROW_OWN_PRODUCTS) || defined(NARROW_PLAIN_BF16)
+constexpr auto kHalfAttentionBackward = attentionBackward;
+#else
+/// out[n][2] = the pairs (even[i], odd[i]) times scale.
+void pairRows(const float* even, const float* odd, int n, float scale, uint16_t* out) {
+  const int whole = n / kWidth * kWidth;
+  for (int i = 0; i < whole; i += kWidth)
+    storeInts(out + 2 * i, halfPairs(load(even + i) * scale, load(odd + i) * scale));
+  for (int i = whole; i < n; ++i) {
+    const float pair[2] = {even[i] * scale, odd[i] * scale};
+    toBf16(pair, 2, out + 2 * i);
   }
 }
 
@@ -241,5 +245,7 @@ void halfAttentionBackward(const AttentionBackwardArgs& g, int item, float* scra
       g.dv[to] = dv[from];
     }
 }
+constexpr auto kHalfAttentionBackward = halfAttentionBackward;
+#endif
 
 }  // namespace

@@ -65,12 +65,12 @@ inline __attribute__((always_inline)) void addLane(VecI (&acc)[Rows][2], const f
 template <class Sum, int Rows>
 void runStrip(const StripTile& t) {
   constexpr int vecs = kTileVecs, strip = kWide;
-  Sum acc[Rows][vecs];
+  Sum acc[Rows][vecs] = {};
+  if (t.add)
 #pragma GCC unroll 6
-  for (int r = 0; r < Rows; ++r)
+    for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < vecs; ++v)
-      acc[r][v] = t.add ? (Sum)load(t.c + r * t.ldc + v * kWidth) : Sum{};
+      for (int v = 0; v < vecs; ++v) acc[r][v] = (Sum)load(t.c + r * t.ldc + v * kWidth);
   const float *a = t.a, *b = t.b;
   int i = 0;
   for (; i + 4 <= t.lanes; i += 4, a += 4, b += 4 * strip) {
@@ -80,18 +80,19 @@ void runStrip(const StripTile& t) {
     addLane<Rows>(acc, a + 3, b + 3 * strip);
   }
   for (; i < t.lanes; ++i, ++a, b += strip) addLane<Rows>(acc, a, b);
+  Vec sums[Rows][vecs];
 #pragma GCC unroll 4
   for (int v = 0; v < vecs; ++v) {
     const VecI offset = t.leave.offset ? loadInts(t.leave.offset + v * kWidth) : VecI{};
     const Vec scale = t.leave.scale ? load(t.leave.scale + v * kWidth) : Vec{};
 #pragma GCC unroll 6
     for (int r = 0; r < Rows; ++r) {
-      Vec sum = (Vec)acc[r][v];
-      if (t.leave.offset) sum = __builtin_convertvector((VecI)acc[r][v] - offset, Vec) * (t.leave.xScale[r] * scale);
-      else if (t.leave.scale) sum *= scale;
-      leave(t.leave.finish, t.c + r * t.ldc, r, v * kWidth, sum);
+      sums[r][v] = (Vec)acc[r][v];
+      if (t.leave.offset) sums[r][v] = __builtin_convertvector((VecI)acc[r][v] - offset, Vec) * (t.leave.xScale[r] * scale);
+      else if (t.leave.scale) sums[r][v] *= scale;
     }
   }
+  leaveAll(t.leave.finish, t.c, t.ldc, sums);
 }
 
 template <class Sum>
@@ -102,8 +103,12 @@ inline void stripTile(int rows, const StripTile& t) {
 
 // ---- widening ----------------------------------------------------------------------------------
 
-/// n bf16 numbers to fp32; may write up to 7 beyond.
-inline void widenHalves(const uint16_t* x, int n, float* out) {
+/// Rows of which the lines are asked for before they are widened.
+constexpr int kRowsAhead = 4;
+/// n bf16 numbers to fp32; may write up to 7 beyond. `ahead`: of a row that is widened soon.
+inline void widenHalves(const uint16_t* x, int n, float* out, const uint16_t* ahead = nullptr) {
+  if (ahead)
+    for (int i = 0; i < n; i += 32) __builtin_prefetch(ahead + i);
   for (int i = 0; i < n; i += 8)
     storeInts(out + i, (VecI)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))), 16));
 }
@@ -391,23 +396,22 @@ inline Lines rowsAhead(const Group& g, const void* x, long ldBytes, long at, boo
 }
 
 /// C (+)= A B of one block. For the outputs from n on (counted from n0): make(n) returns B [lanes][strip], next(n) is what to
-/// ask for meanwhile, and last(n, row) says how the sums leave; where a strip is not whole they leave through C.
+/// ask for meanwhile, and last(n) says how the sums of the first row leave; where a strip is not whole they leave through C.
 template <class Sum, class Make, class Next, class Last>
 inline void multiply(const Group& g, int lanes, bool add, const Lines& rowsNext, Make make, Next next, Last last) {
   constexpr int strip = kWide, most = kTileRows;
   const int tiles = blockCount(g.rows, most), width = g.n1 - g.n0;
   const int eachRow = blockCount(rowsNext.count, blockCount(width, strip) * tiles);
   for (int n = 0, i = 0; n < width; n += strip) {
-    const float* b = make(n);
+    StripTile t{g.wide, make(n), lanes, g.c(n, 0), kNarrowPanel, add, last(n)};
     const Lines ahead = next(n);
     const int cols = width - n < strip ? width - n : strip, each = blockCount(ahead.count, tiles);
+    Finish finish = t.leave.finish;
+    if (cols < strip) t.leave.finish = Finish{};
     for (int first = 0, tile = 0; tile < tiles; ++tile, ++i, first += most) {
       const int rows = g.rows - first < most ? g.rows - first : most;
       bringNear(ahead, tile, each);
       bringNear(rowsNext, i, eachRow);
-      StripTile t{g.wide + first * kWideRow, b, lanes, g.c(n, first), kNarrowPanel, add, last(n, first)};
-      const Finish finish = t.leave.finish;
-      if (cols < strip) t.leave.finish = Finish{};
       if (finish.to)
         for (int r = 0; r < rows; ++r)
           for (int line = 0; line < strip; line += 16) {
@@ -416,6 +420,11 @@ inline void multiply(const Group& g, int lanes, bool add, const Lines& rowsNext,
           }
       stripTile<Sum>(rows, t);
       if (finish.to && cols < strip) finishPart(finish, t.c, rows, cols);
+      t.a += most * kWideRow;
+      t.c += most * kNarrowPanel;
+      finish = moved(finish, most, 0);
+      if (cols == strip) t.leave.finish = finish;
+      if (t.leave.xScale) t.leave.xScale += most;
     }
   }
 }
@@ -435,7 +444,7 @@ inline void multiplyLora(const Group& g, const uint16_t* x2, long ldx2, const ui
       return g.strip;
     };
     const bool end = k0 + lanes == k;
-    multiply<Vec>(g, lanes, true, Lines{}, make, [](int) { return Lines{}; }, [&](int n, int row) { return end ? last(n, row) : Leave{}; });
+    multiply<Vec>(g, lanes, true, Lines{}, make, [](int) { return Lines{}; }, [&](int n) { return end ? last(n) : Leave{}; });
   }
 }
 
@@ -449,9 +458,9 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
   const int k = padded4(g.k), step = hindsight::blockLength(k, kLanes * perLane);
   const char* w = static_cast<const char*>(g.w);
   const auto source = [&](int k0, int n) { return w + (panelAt(group.n0 + n, k) + static_cast<size_t>(k0) * kNarrowPanel + n % kNarrowPanel * perLine) * itemBytes; };
-  const auto finish = [&](int n, int row) {
+  const auto finish = [&](int n) {
     n += group.n0;
-    const size_t to = static_cast<size_t>(group.first + row) * g.ldy + n;
+    const size_t to = static_cast<size_t>(group.first) * g.ldy + n;
     return Finish{g.y + to, g.ldy, g.bias ? g.bias + n : nullptr, g.residual ? g.residual + to : nullptr};
   };
   for (int k0 = 0; k0 < k; k0 += step) {
@@ -461,7 +470,7 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
       const size_t from = static_cast<size_t>(group.first + r) * k + k0;
       float* to = group.wide + r * kWideRow;
       if (kind == Kind::Bytes) widenRow(g.xBytes + from, length / 4, to);
-      else widenHalves(g.x + from, length, to);
+      else widenHalves(g.x + from, length, to, g.x + from + kRowsAhead * static_cast<size_t>(k));
     }
     const auto make = [&](int n) {
       const char* from = source(k0, n);
@@ -475,15 +484,15 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
       if (!within && last) return {};
       return {within ? source(k0, n + kWide) : source(k0 + length, 0), 4 * kNarrowPanel, length / perLine, kWide / 16};
     };
-    const auto leaves = [&](int n, int row) {
+    const auto leaves = [&](int n) {
       Leave leave;
       if (!last) return leave;
       if (kind != Kind::Halves) leave.scale = g.wScale + group.n0 + n;
       if (kind == Kind::Bytes) {
         leave.offset = g.wOffset + group.n0 + n;
-        leave.xScale = g.xScale + group.first + row;
+        leave.xScale = g.xScale + group.first;
       }
-      if (!g.k2) leave.finish = finish(n, row);
+      if (!g.k2) leave.finish = finish(n);
       return leave;
     };
     constexpr int rowBytes = kind == Kind::Bytes ? 1 : 2;
@@ -491,9 +500,9 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
     multiply<Sum>(group, length / perLane, k0 > 0, rowsAhead(group, x, static_cast<long>(k) * rowBytes, static_cast<long>(k0 + length) * rowBytes, last, static_cast<long>(length) * rowBytes), make, next, leaves);
   }
   if (g.k2)
-    multiplyLora(group, g.x2, g.ldx2, g.w2, g.k2, [&](int n, int row) {
+    multiplyLora(group, g.x2, g.ldx2, g.w2, g.k2, [&](int n) {
       Leave leave;
-      leave.finish = finish(n, row);
+      leave.finish = finish(n);
       return leave;
     });
 }
@@ -531,7 +540,10 @@ void dxTerm(const NarrowDxArgs& g, int t, const Group& group) {
   for (int n0 = 0; n0 < term.n; n0 += step) {
     const int lanes = term.n - n0 < step ? term.n - n0 : step;
     const bool last = n0 + lanes == term.n && t == g.terms - 1 && !g.k2;
-    for (int r = 0; r < group.rows; ++r) widenHalves(term.dy + (group.first + r) * term.lddy + n0, lanes, group.wide + r * kWideRow);
+    for (int r = 0; r < group.rows; ++r) {
+      const uint16_t* dy = term.dy + (group.first + r) * term.lddy + n0;
+      widenHalves(dy, lanes, group.wide + r * kWideRow, dy + kRowsAhead * term.lddy);
+    }
     const auto make = [&](int input) {
       for (int n = 0; n < lanes; n += kNarrowPanel) {
         for (int i = 0; i < kWide; i += 16) {
@@ -549,9 +561,9 @@ void dxTerm(const NarrowDxArgs& g, int t, const Group& group) {
       if (!within && n0 + lanes == term.n) return {};
       return {within ? source(n0, input + kWide) : source(n0 + lanes, 0), static_cast<long>(sizeof(Item)) * kNarrowPanel * k, blockCount(lanes, kNarrowPanel), static_cast<int>(kWide * sizeof(Item))};
     };
-    multiply<Vec>(group, lanes, t > 0 || n0 > 0, n0 + lanes < term.n ? rowsAhead(group, term.dy + n0 + lanes, 2 * term.lddy, 0, false, 2 * step) : Lines{}, make, next, [&](int input, int row) {
+    multiply<Vec>(group, lanes, t > 0 || n0 > 0, n0 + lanes < term.n ? rowsAhead(group, term.dy + n0 + lanes, 2 * term.lddy, 0, false, 2 * step) : Lines{}, make, next, [&](int input) {
       Leave leave;
-      float* to = g.dx + (group.first + row) * g.lddx + group.n0 + input;
+      float* to = g.dx + group.first * g.lddx + group.n0 + input;
       if (last) leave.finish = Finish{to, g.lddx, nullptr, g.add ? to : nullptr};
       return leave;
     });
@@ -567,8 +579,8 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
       else dxTerm<uint16_t>(g, t, here);
     }
     if (g.k2)
-      multiplyLora(here, g.x2, g.ldx2, g.w2, g.k2, [&](int input, int row) {
-        float* out = g.dx + (first + row) * g.lddx + here.n0 + input;
+      multiplyLora(here, g.x2, g.ldx2, g.w2, g.k2, [&](int input) {
+        float* out = g.dx + first * g.lddx + here.n0 + input;
         Leave leave;
         leave.finish = Finish{out, g.lddx, nullptr, g.add ? out : nullptr};
         return leave;

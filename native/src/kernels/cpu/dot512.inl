@@ -36,29 +36,6 @@ class Asking {
   int steps_, aheadDue_ = 0, targetDue_ = 0;
   unsigned line_ = 0;
 };
-/// leave() for a whole tile, its questions asked once.
-template <int Rows, int Strips>
-inline __attribute__((always_inline)) void leaveAll(const Finish& finish, float* c, long ldc, __m512 (&sums)[Rows][Strips]) {
-  const Finish f = finish;
-  if (f.bias)
-#pragma GCC unroll 4
-    for (int s = 0; s < Strips; ++s) {
-      const Vec bias = load(f.bias + 16 * s);
-#pragma GCC unroll 12
-      for (int r = 0; r < Rows; ++r) sums[r][s] += bias;
-    }
-  if (f.residual)
-#pragma GCC unroll 12
-    for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-      for (int s = 0; s < Strips; ++s) sums[r][s] += load(f.residual + r * f.ldto + 16 * s);
-  float* to = f.to ? f.to : c;
-  const long ld = f.to ? f.ldto : ldc;
-#pragma GCC unroll 12
-  for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-    for (int s = 0; s < Strips; ++s) store(to + r * ld + 16 * s, sums[r][s]);
-}
 inline __m512i broadcast(const void* p) { return _mm512_set1_epi32(lane(p)); }
 
 #ifndef NARROW_PLAIN_BF16

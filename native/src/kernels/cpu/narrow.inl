@@ -119,6 +119,30 @@ inline void leave(const Finish& f, float* c, int r, int i, Vec sum) {
   else store(c + i, sum);
 }
 
+/// leave() for a whole tile, its questions asked once.
+template <int Rows, int Vecs, class Sum>
+inline __attribute__((always_inline)) void leaveAll(const Finish& finish, float* c, long ldc, Sum (&sums)[Rows][Vecs]) {
+  const Finish f = finish;
+  if (f.bias)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vecs; ++v) {
+      const Vec bias = load(f.bias + v * kWidth);
+#pragma GCC unroll 12
+      for (int r = 0; r < Rows; ++r) sums[r][v] += bias;
+    }
+  if (f.residual)
+#pragma GCC unroll 12
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < Vecs; ++v) sums[r][v] += load(f.residual + r * f.ldto + v * kWidth);
+  float* to = f.to ? f.to : c;
+  const long ld = f.to ? f.ldto : ldc;
+#pragma GCC unroll 12
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vecs; ++v) store(to + r * ld + v * kWidth, sums[r][v]);
+}
+
 #ifdef NARROW_PLAIN_BF16
 template <int Rows>
 inline __attribute__((always_inline)) void bf16Sum(Vec (&acc)[Rows][2], const uint16_t* a, long lda, const uint16_t* b, long ldb, int groups) {
@@ -517,7 +541,7 @@ constexpr NarrowOps narrowTable() {
                    released<halfAttention, const AttentionArgs&, int, int, int, float*>, released<halfAttentionBackward, const AttentionBackwardArgs&, int, float*>, spin};
 }
 #else
-constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, halfAttentionBackward, spin}; }
+constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, kHalfAttentionBackward, spin}; }
 #endif
 
 }  // namespace

@@ -724,12 +724,13 @@ void swigluBackward(const float* gate, const float* up, const float* dOut, size_
 
 // ---- attention -------------------------------------------------------------------------------
 
-/// exp(row - top) of the first `valid` of kPage scores in place, zero beyond; @returns the sum.
+/// exp(row - top) of the first `valid` of `Keys` scores in place, zero beyond; @returns the sum.
+template <int Keys>
 inline float expRow(float* row, int valid, float top) {
-  for (int i = valid; i < kPage; ++i) row[i] = -1e30f;
+  for (int i = valid; i < Keys; ++i) row[i] = -1e30f;
   Vec sum{};
 #pragma GCC unroll 8
-  for (int i = 0; i < kPage; i += kWidth) {
+  for (int i = 0; i < Keys; i += kWidth) {
     const Vec p = expVec(load(row + i) - top);
     store(row + i, p);
     sum += p;
@@ -780,7 +781,7 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float* scratch)
         }
         top[i] = peak;
       }
-      sum[i] += expRow(row, valid, peak);
+      sum[i] += expRow<kPage>(row, valid, peak);
     }
     smallGemm<kPage>(rows, d, keys, scores, 1, page + g.valueOffset + kvHead, d, out, d, true);
   }
@@ -793,37 +794,38 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float* scratch)
 }
 
 void attentionBackward(const AttentionBackwardArgs& g, int item, float* scratch) {
+  constexpr int n = hindsight::kAttentionTile;  // queries, and keys, of a block
   const int d = g.headDim, s = g.rows, head = item / g.parts, part = item % g.parts;
-  const int start = hindsight::backwardStart(s, g.parts, part), end = hindsight::backwardStart(s, g.parts, part + 1), pages = (end + kPage - 1) / kPage;
+  const int start = hindsight::backwardStart(s, g.parts, part), end = hindsight::backwardStart(s, g.parts, part + 1), blocks = (end + n - 1) / n;
   const int width = g.heads * d, kvWidth = g.kvHeads * d;
   const int kvHead = head / (g.heads / g.kvHeads);
   const float* keys = g.k + kvHead * d;
   const float* values = g.v + kvHead * d;
-  float* kt = scratch;                       // [pages][D][kPage]
-  float* vt = kt + static_cast<size_t>(pages) * d * kPage;
-  float* qt = vt + static_cast<size_t>(pages) * d * kPage + hindsight::kSlack;  // [D][rows], scaled
-  float* ot = qt + kPage * d + hindsight::kSlack;                               // dOut^T [D][rows]
-  float* q = ot + kPage * d + hindsight::kSlack;                                // [rows][D], scaled
-  float* p = q + kPage * d + hindsight::kSlack;                                 // [rows][kPage]
-  float* ds = p + kPage * kPage + hindsight::kSlack;                            // [rows][kPage]
-  for (int page = 0; page < pages; ++page) {
-    const int base = page * kPage, count = s - base < kPage ? s - base : kPage;
-    float* kPageT = kt + static_cast<size_t>(page) * d * kPage;
-    float* vPageT = vt + static_cast<size_t>(page) * d * kPage;
-    if (count < kPage)
-      for (int i = 0; i < d * kPage; ++i) kPageT[i] = vPageT[i] = 0.0f;
-    transposeBlock(keys + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, kPageT, kPage);
-    transposeBlock(values + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, vPageT, kPage);
+  float* kt = scratch;                       // [blocks][D][n]
+  float* vt = kt + static_cast<size_t>(blocks) * d * n;
+  float* qt = vt + static_cast<size_t>(blocks) * d * n + hindsight::kSlack;  // [D][rows], scaled
+  float* ot = qt + n * d + hindsight::kSlack;                               // dOut^T [D][rows]
+  float* q = ot + n * d + hindsight::kSlack;                                // [rows][D], scaled
+  float* p = q + n * d + hindsight::kSlack;                                 // [rows][n]
+  float* ds = p + n * n + hindsight::kSlack;                                // [rows][n]
+  for (int block = 0; block < blocks; ++block) {
+    const int base = block * n, count = s - base < n ? s - base : n;
+    float* keysT = kt + static_cast<size_t>(block) * d * n;
+    float* valuesT = vt + static_cast<size_t>(block) * d * n;
+    if (count < n)
+      for (int i = 0; i < d * n; ++i) keysT[i] = valuesT[i] = 0.0f;
+    transposeBlock(keys + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, keysT, n);
+    transposeBlock(values + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, valuesT, n);
   }
   float* dk = g.dk + static_cast<size_t>(item) * s * d;
   float* dv = g.dv + static_cast<size_t>(item) * s * d;
   for (size_t i = 0; i < static_cast<size_t>(end) * d; ++i) dk[i] = dv[i] = 0.0f;
-  for (int tileIndex = start / kPage; tileIndex < pages; ++tileIndex) {
-    const int r0 = tileIndex * kPage, rows = s - r0 < kPage ? s - r0 : kPage;
+  for (int own = start / n; own < blocks; ++own) {
+    const int r0 = own * n, rows = s - r0 < n ? s - r0 : n;
     const size_t at = static_cast<size_t>(r0) * width + head * d;
     const float* dOut = g.dOut + at;
     float* dq = g.dq + at;
-    float delta[kPage];
+    float delta[n];
     transposeBlock(g.q + at, width, rows, d, g.scale, qt, rows);
     transposeBlock(dOut, width, rows, d, 1.0f, ot, rows);
     for (int i = 0; i < rows; ++i) {
@@ -833,20 +835,20 @@ void attentionBackward(const AttentionBackwardArgs& g, int item, float* scratch)
         dq[static_cast<size_t>(i) * width + j] = 0.0f;
       }
     }
-    for (int page = 0; page <= tileIndex; ++page) {
-      const int base = page * kPage, count = s - base < kPage ? s - base : kPage;
-      smallGemm<1>(rows, kPage, d, qt, rows, kt + static_cast<size_t>(page) * d * kPage, kPage, p, kPage, false);
-      smallGemm<1>(rows, kPage, d, ot, rows, vt + static_cast<size_t>(page) * d * kPage, kPage, ds, kPage, false);
+    for (int block = 0; block <= own; ++block) {
+      const int base = block * n, count = s - base < n ? s - base : n;
+      smallGemm<1>(rows, n, d, qt, rows, kt + static_cast<size_t>(block) * d * n, n, p, n, false);
+      smallGemm<1>(rows, n, d, ot, rows, vt + static_cast<size_t>(block) * d * n, n, ds, n, false);
       for (int i = 0; i < rows; ++i) {
-        const int valid = r0 + i - base + 1 < kPage ? r0 + i - base + 1 : kPage;
-        expRow(p + i * kPage, valid, g.lse[static_cast<size_t>(head) * s + r0 + i]);
+        const int valid = r0 + i - base + 1 < n ? r0 + i - base + 1 : n;
+        expRow<n>(p + i * n, valid, g.lse[static_cast<size_t>(head) * s + r0 + i]);
 #pragma GCC unroll 8
-        for (int j = 0; j < kPage; j += kWidth)
-          store(ds + i * kPage + j, load(p + i * kPage + j) * (load(ds + i * kPage + j) - delta[i]));
+        for (int j = 0; j < n; j += kWidth)
+          store(ds + i * n + j, load(p + i * n + j) * (load(ds + i * n + j) - delta[i]));
       }
-      smallGemm<kPage>(rows, d, count, ds, 1, keys + static_cast<size_t>(base) * kvWidth, kvWidth, dq, width, true);
-      smallGemm<1>(count, d, rows, ds, kPage, q, d, dk + static_cast<size_t>(base) * d, d, true);
-      smallGemm<1>(count, d, rows, p, kPage, dOut, width, dv + static_cast<size_t>(base) * d, d, true);
+      smallGemm<n>(rows, d, count, ds, 1, keys + static_cast<size_t>(base) * kvWidth, kvWidth, dq, width, true);
+      smallGemm<1>(count, d, rows, ds, n, q, d, dk + static_cast<size_t>(base) * d, d, true);
+      smallGemm<1>(count, d, rows, p, n, dOut, width, dv + static_cast<size_t>(base) * d, d, true);
     }
     for (int i = 0; i < rows; ++i)
       for (int j = 0; j < d; ++j) dq[static_cast<size_t>(i) * width + j] *= g.scale;
