@@ -26,7 +26,7 @@ inline void product(int m, BfTile t) {
 #ifdef NARROW_OWN_PRODUCTS
   return bf16Tile(m, t);
 #endif
-  const int blocks = blockCount(m, tileRows(t.strips));
+  const int blocks = blockCount(m, mostRows(t.strips));
   BfTile here = t;
   for (int i = 0; i < blocks; ++i) {
     const int first = tileStart(m, blocks, i);

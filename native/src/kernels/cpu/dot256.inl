@@ -20,7 +20,7 @@ namespace {
 /// which is not a multiple of 1 KB: that would crowd them into few sets of the cache.
 constexpr int kTileVecs = 2, kWide = kTileVecs * kWidth, kLanes = 320, kWideRow = kLanes + 16;
 constexpr int kGroupRows = 33 * kTileRows;
-constexpr int kGroupPanels = hindsight::kDxPanels;
+constexpr int kGroupPanels = kLinearPanels;
 constexpr size_t kSumsOfPanel = static_cast<size_t>(kGroupRows) * kNarrowPanel;
 static_assert(kGroupPanels * kSumsOfPanel + static_cast<size_t>(kGroupRows) * kWideRow + kLanes * kWide <= hindsight::narrowDxScratch(), "fits narrowDxScratch()");
 
@@ -113,7 +113,9 @@ inline void widenHalves(const uint16_t* x, int n, float* out, const uint16_t* ah
     storeInts(out + i, (VecI)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))), 16));
 }
 /// Groups of four bytes around 128 to two pairs of words: (0, 2) and (1, 3).
-inline void widenRow(const uint8_t* x, int groups, float* out) {
+inline void widenRow(const uint8_t* x, int groups, float* out, const uint8_t* ahead = nullptr) {
+  if (ahead)
+    for (int i = 0; i < 4 * groups; i += 64) __builtin_prefetch(ahead + i);
   for (int g = 0; g < groups; g += 8) {
     const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + 4 * g));
     const __m256i even = _mm256_and_si256(v, _mm256_set1_epi16(0xff)), odd = _mm256_srli_epi16(v, 8);
@@ -469,7 +471,7 @@ void linearGroup(const NarrowArgs& g, const Group& group) {
     for (int r = 0; r < group.rows; ++r) {
       const size_t from = static_cast<size_t>(group.first + r) * k + k0;
       float* to = group.wide + r * kWideRow;
-      if (kind == Kind::Bytes) widenRow(g.xBytes + from, length / 4, to);
+      if (kind == Kind::Bytes) widenRow(g.xBytes + from, length / 4, to, g.xBytes + from + kRowsAhead * static_cast<size_t>(k));
       else widenHalves(g.x + from, length, to, g.x + from + kRowsAhead * static_cast<size_t>(k));
     }
     const auto make = [&](int n) {

@@ -207,7 +207,7 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
   const bool alone = threads() == 1 || work < (m <= kSmallRows ? kParallelDecode : kParallelWork);
   const int pieces = alone ? leastPieces(m) : rowPieces(m);
   // Few enough chunks that widened rows serve several panels, and enough that all threads end together.
-  const int grain = std::max(columns * pieces / (32 * threads()), std::clamp(columns * pieces / (4 * threads()), 1, kDxPanels)), chunks = (columns + grain - 1) / grain;
+  const int grain = std::max(columns * pieces / (32 * threads()), std::clamp(columns * pieces / (4 * threads()), 1, ops_.narrow->linearPanels)), chunks = (columns + grain - 1) / grain;
   const auto body = [&](int i, int worker) {
     const int part = i / chunks, first = i % chunks * grain;
     ops_.narrow->linear(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), first, std::min(first + grain, columns), scratch_[worker].atLeast(scratch));

@@ -96,6 +96,8 @@ struct FewArgs;
 struct NarrowOps {
   /// Rows of a tile, of which `linear` and `dx` want whole ones.
   int tileRows;
+  /// Panels that a call of `linear` had better have together, at most: they share what it makes of the rows.
+  int linearPanels;
   /// fp32 -> bf16, nearest even.
   void (*toBf16)(const float* x, size_t n, uint16_t* out);
   /// As in Ops, rounded to bf16.

@@ -30,11 +30,17 @@ constexpr int kTileRows = 32, kBlockK = 256, kStepK = 32;
 #else
 constexpr int kTileRows = hindsight::kNarrowRows, kBlockK = kNarrowK, kStepK = 4;
 #endif
+/// Most panels of a call of narrowLinear.
+#ifdef NARROW_OWN_PRODUCTS
+constexpr int kLinearPanels = 6;  // rows are widened once for them
+#else
+constexpr int kLinearPanels = hindsight::kDxPanels;
+#endif
 /// Most rows of a bf16 tile of `strips` strips: where few columns leave registers free, more rows.
 #ifdef NARROW_TALL_TILES
-constexpr int tileRows(int strips) { return strips > 2 ? kTileRows : 2 * kTileRows; }
+constexpr int mostRows(int strips) { return strips > 2 ? kTileRows : 2 * kTileRows; }
 #else
-constexpr int tileRows(int) { return kTileRows; }
+constexpr int mostRows(int) { return kTileRows; }
 #endif
 /// Most rows of a call, in whole tiles.
 constexpr int kSpanRows = hindsight::kNarrowSpan / kTileRows * kTileRows;
@@ -354,7 +360,7 @@ void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
   const int n0 = p * kNarrowPanel, k = padded4(g.k), count = r1 - r0;
   const int cols = g.n - n0 < kNarrowPanel ? g.n - n0 : kNarrowPanel, strips = (cols + 15) / 16;
   const bool bytes = g.xBytes != nullptr, widen = g.wScale && !bytes, whole = cols == kNarrowPanel;
-  const int blocks = blockCount(count, bytes ? kTileRows : tileRows(strips));
+  const int blocks = blockCount(count, bytes ? kTileRows : mostRows(strips));
   auto* wide = reinterpret_cast<uint16_t*>(scratch + static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel);
   const int step = hindsight::blockLength(k, bytes ? 2 * kBlockK : kBlockK, bytes ? 2 * kStepK : kStepK), itemBytes = g.wScale ? 1 : 2;
   const bool more = n0 + kNarrowPanel < g.n;  // the next panel lies behind this one
@@ -535,13 +541,13 @@ void released(Args... args) {
   release();
 }
 constexpr NarrowOps narrowTable() {
-  return NarrowOps{kTileRows, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords,
+  return NarrowOps{kTileRows, kLinearPanels, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords,
                    released<narrowLinear, const NarrowArgs&, int, int, int, int, float*>, released<few, const FewArgs&, int, float*>,
                    released<narrowDx, const NarrowDxArgs&, int, int, int, int, float*>, released<narrowOuter, const NarrowOuterArgs&, int, float*>,
                    released<halfAttention, const AttentionArgs&, int, int, int, float*>, released<halfAttentionBackward, const AttentionBackwardArgs&, int, float*>, spin};
 }
 #else
-constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, kHalfAttentionBackward, spin}; }
+constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, kLinearPanels, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, kHalfAttentionBackward, spin}; }
 #endif
 
 }  // namespace

@@ -356,7 +356,7 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float*) {
 }  // namespace
 
 const Ops* referenceOps() {
-  static constexpr NarrowOps narrow{kNarrowRows, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
+  static constexpr NarrowOps narrow{kNarrowRows, kDxPanels, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
   static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, rowPanels, linearDx,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};
