@@ -107,11 +107,13 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
   const LayerWeights& w = weights_.layers[layer];
   const int rows = state.rows;
   const size_t m = rows, hiddenSize = m * config_.hidden, inner = m * config_.intermediate;
-  float *x = arena.take(hiddenSize), *dx = arena.take(hiddenSize);
-  float *act = arena.take(inner), *dAct = arena.take(inner), *dGate = arena.take(inner), *dUp = arena.take(inner);
-  const Rows dHidden{dH, rows, config_.hidden};
   // int8's dX scales the columns of dY before it rounds.
   const bool half = weights_.dtype != Dtype::Fp32, halfGradients = weights_.dtype == Dtype::Bf16;
+  const auto unlessRounded = [&](bool rounded, size_t size) { return rounded ? nullptr : arena.take(size); };
+  float *x = unlessRounded(half, hiddenSize), *act = unlessRounded(half, inner);
+  float *dGate = unlessRounded(halfGradients, inner), *dUp = unlessRounded(halfGradients, inner);
+  float *dx = arena.take(hiddenSize), *dAct = arena.take(inner);
+  const Rows dHidden{dH, rows, config_.hidden};
 
   const Rows gated = math_.swiglu(s.gate, s.up, rows, config_.intermediate, act, half);
   groupBackward(layer, {{kDown, dHidden}}, gated, s.xa[groupOf(kDown)], adapter, arena, dAct, false);
@@ -166,7 +168,8 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
 size_t Transformer::backwardFloats(int rows, const Adapter& adapter) const {
   const size_t m = rows, h = config_.hidden, inner = config_.intermediate, q = config_.qWidth(), kv = config_.kvWidth(), r = adapter.rank;
   const size_t lora = m * (kGroups * adapter.widest() + kTargets * r) + r * (2 * h + q + 2 * kv + 2 * inner);
-  return m * (2 * h + 4 * inner + (3 + 2 * kBackwardParts) * q + 3 * kv) + lora + 48 * (kSlack + 16);
+  const size_t fp32 = weights_.dtype == Dtype::Fp32 ? h + inner : 0, fp32Gradients = weights_.dtype == Dtype::Bf16 ? 0 : 2 * inner;  // else rounded at once
+  return m * (fp32 + fp32Gradients + h + inner + (3 + 2 * kBackwardParts) * q + 3 * kv) + lora + 48 * (kSlack + 16);
 }
 
 void Transformer::backward(const TrainState& state, Adapter& adapter, Arena& scratch, float* dHidden, const std::function<void()>& pause) {
