@@ -62,6 +62,16 @@ inline int32_t lane(const void* p) {
   return v;
 }
 
+/// Cache lines that are asked for meanwhile, for the second-level cache.
+struct Ahead {
+  const void* from = nullptr;
+  int lines = 0;
+};
+/// Share i of `shares` of the `lines` cache lines at p.
+inline Ahead share(const void* p, int lines, int shares, int i) {
+  const int each = (lines + shares - 1) / shares;
+  return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each};
+}
 /// One product of a tile: rows of A lda apart, `groups` lanes of B.
 struct Part {
   const uint16_t* a;

@@ -57,16 +57,6 @@ inline void endFarStores() {
   __builtin_ia32_sfence();
 #endif
 }
-/// Cache lines that are asked for meanwhile, for the second-level cache.
-struct Ahead {
-  const void* from = nullptr;
-  int lines = 0;
-};
-/// Share i of `shares` of the `lines` cache lines at p.
-inline Ahead share(const void* p, int lines, int shares, int i) {
-  const int each = (lines + shares - 1) / shares;
-  return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each};
-}
 inline Vec splat(float x) { return x - Vec{}; }
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
@@ -211,7 +201,8 @@ constexpr int kStretch = 64, kLateSteps = 48;
 template <int AMS>
 constexpr int kStretchOf = AMS == 1 ? kStretch : AMS;
 
-/// What a tile asks for at a stretch of its steps: so many lines, the next ones `jump` bytes on.
+/// What a tile asks for at each stretch of its steps, for the second-level cache: `lines` cache lines, the next ones `jump`
+/// bytes on.
 struct Asked {
   const char* from = nullptr;
   long jump = 0;
@@ -221,10 +212,10 @@ struct Asked {
     from += jump;
   }
 };
-/// The same number at each of the `stretches`; they may go on a little beyond the last line.
-inline Asked spread(const Ahead& ahead, int stretches) {
-  const int each = (ahead.lines + stretches - 1) / stretches;
-  return {static_cast<const char*>(ahead.from), 64L * each, each};
+/// `lines` in one piece of memory, the same number at each of the `stretches`: that may be a few beyond the last.
+inline Asked spread(const float* from, int lines, int stretches) {
+  const int each = blockCount(lines, stretches);
+  return {reinterpret_cast<const char*>(from), 64L * each, each};
 }
 
 /// Operands of one tile: A(m,k) = a[m*AMS + k*aStep], B(k,n) = b[k*bStep + n], twice (base, LoRA).
@@ -394,15 +385,15 @@ void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
     const bool last = k0 + t.k == g.k;
     if (last) t.k2 = g.k2;
     t.b2Step = kPanel;
-    const int lines = t.k * kPanel / 16, each = blockCount(lines, b1 - b0);  // of the next panel, and a tile's share of them
-    const Asked asked = spread({nullptr, each}, blockCount(t.k, kStretch));
+    // Each tile asks for its share of the next panel.
+    const int share = blockCount(t.k * kPanel / 16, b1 - b0), stretches = blockCount(t.k, kStretch);
     for (int p = p0; p < p1; ++p) {
       const int n0 = p * kPanel, cols = g.n - n0 < kPanel ? g.n - n0 : kPanel;
       t.b = g.w + static_cast<size_t>(n0) * g.k + static_cast<size_t>(k0) * kPanel;
       if (t.k2) t.b2 = g.w2 + static_cast<size_t>(n0) * g.k2;
-      if (p + 1 < p1) t.ahead = asked, t.ahead.from = reinterpret_cast<const char*>(t.b + static_cast<size_t>(g.k) * kPanel);
-      else t.ahead = {};
-      for (int i = b0; i < b1; ++i, t.ahead.from += 64L * each) {
+      const float* next = p + 1 < p1 ? t.b + static_cast<size_t>(g.k) * kPanel : nullptr;
+      for (int i = b0; i < b1; ++i) {
+        t.ahead = next ? spread(next + 16L * share * (i - b0), share, stretches) : Asked{};
         const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0;
         t.a = g.xPacked + static_cast<size_t>(r0) * g.k + static_cast<size_t>(k0) * rows;
         t.aStep = rows;
@@ -576,8 +567,7 @@ void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scra
     t.aJump = static_cast<long>(kPanel) * g.k;
     t.ldc = kPanel;
     // The next block of dY comes from far away where N is large: each tile asks for its share.
-    const int stretches = blockCount(t.k, kPanel);
-    const Asked nextRows = spread({nullptr, blockCount((left < step ? left : step) * kPanel / 16, tiles)}, stretches);
+    const int share = blockCount((left < step ? left : step) * kPanel / 16, tiles), stretches = blockCount(t.k, kPanel);
     const auto product = [&](int i, int j) {
       const int first = blockStart(inputs, tiles, j), end = blockStart(inputs, tiles, j + 1), rows = height(i);
       t.a = w + first * kPanel;
@@ -588,10 +578,7 @@ void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scra
         t.start = t.c;
         t.ldStart = kPanel;
       }
-      if (left > 0) {
-        t.far = nextRows;
-        t.far.from = reinterpret_cast<const char*>(t.b + static_cast<size_t>(step) * rows) + j * stretches * nextRows.jump;
-      }
+      if (left > 0) t.far = spread(t.b + static_cast<size_t>(step) * rows + 16L * share * j, share, stretches);
       const float* next = j + 1 < tiles ? w + end * kPanel : left > 0 ? w + static_cast<size_t>(step) * g.k : nullptr;
       t.ahead = next && each * i < pieceLines ? Asked{reinterpret_cast<const char*>(next + each * i * 16), 4 * t.aJump, each} : Asked{};
       tile<kPanel>(t, end - first, rows > kWidth ? kPanel : kWidth);
@@ -801,13 +788,13 @@ void attentionBackward(const AttentionBackwardArgs& g, int item, float* scratch)
   const int kvHead = head / (g.heads / g.kvHeads);
   const float* keys = g.k + kvHead * d;
   const float* values = g.v + kvHead * d;
-  float* kt = scratch;                       // [blocks][D][n]
+  float* kt = scratch;                                                       // [blocks][D][n]
   float* vt = kt + static_cast<size_t>(blocks) * d * n;
   float* qt = vt + static_cast<size_t>(blocks) * d * n + hindsight::kSlack;  // [D][rows], scaled
-  float* ot = qt + n * d + hindsight::kSlack;                               // dOut^T [D][rows]
-  float* q = ot + n * d + hindsight::kSlack;                                // [rows][D], scaled
-  float* p = q + n * d + hindsight::kSlack;                                 // [rows][n]
-  float* ds = p + n * n + hindsight::kSlack;                                // [rows][n]
+  float* ot = qt + n * d + hindsight::kSlack;                                       // dOut^T [D][rows]
+  float* q = ot + n * d + hindsight::kSlack;                                        // [rows][D], scaled
+  float* p = q + n * d + hindsight::kSlack;                                         // [rows][n]
+  float* ds = p + n * n + hindsight::kSlack;                                        // [rows][n]
   for (int block = 0; block < blocks; ++block) {
     const int base = block * n, count = s - base < n ? s - base : n;
     float* keysT = kt + static_cast<size_t>(block) * d * n;
