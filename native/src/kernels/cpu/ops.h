@@ -148,8 +148,7 @@ struct Ops {
   const NarrowOps* narrow;  // bf16 and int8 weights
 };
 
-/// Of linearDx: what one call and one block of the contraction may have, so that rows, weights and sums stay in the
-/// second-level cache. Whole panels.
+/// Of linearDx: what one call may have, so that its sums stay in the second-level cache. Whole panels.
 constexpr int kDxRows = 256, kDxInputs = kDxPanels * kNarrowPanel;
 static_assert(narrowDxScratch() >= static_cast<size_t>(kDxRows) * kDxInputs + kSlack, "sums of one call");
 inline size_t attentionScratch(int headDim) {

@@ -273,7 +273,7 @@ void runTile(const Tile& t) {
     }
   };
   untilLeft(stretch + kLateSteps);
-  if (t.k > 2 * kLateSteps)  // else it would be too late, and the product is small
+  if (t.k > 2 * kLateSteps)  // attention's products are shorter, and C is near there
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r)
       for (int line = 0; line < Vecs * kWidth; line += 16) {
