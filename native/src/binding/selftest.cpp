@@ -353,7 +353,7 @@ void Bench::attention(bool half) {
   Floats grads[2][3];
   for (int side = 0; side < 2; ++side) {
     AttentionBackwardArgs g;
-    g.half = half && fast_.narrow->attentionBackward != fast_.attentionBackward;  // fp32's own stands in where bf16 has no instructions
+    g.half = half && fast_.narrow->attentionBackward != fast_.attentionBackward;  // with AVX2 fp32's own stands in
     g.headDim = d;
     g.heads = heads;
     g.kvHeads = kvHeads;

@@ -10,7 +10,8 @@
 // Backward, one head, tiles of 64 queries x 64 keys, everything transposed so that the queries are the
 // lanes: S^T = K Q^T, dP^T = V dO^T, P^T = exp(S^T - lse), dS^T = P^T (dP^T - delta), and then
 //   dV += P^T dO,  dK += dS^T Q,  dQ^T += K^T dS^T.
-// Without instructions for bf16, fp32's backward pass is taken instead: it has nothing to round and nothing to widen.
+// Where products of bf16 are those of widened numbers (dot256.inl), fp32's backward pass is taken instead: it has nothing to
+// round and nothing to widen.
 
 namespace {
 
@@ -118,7 +119,7 @@ void halfAttention(const AttentionArgs& g, int head, int r0, int r1, float* scra
   }
 }
 
-#if defined(NARROW_OWN_PRODUCTS) || defined(NARROW_PLAIN_BF16)
+#ifdef NARROW_OWN_PRODUCTS
 constexpr auto kHalfAttentionBackward = attentionBackward;
 #else
 /// out[n][2] = the pairs (even[i], odd[i]) times scale.
