@@ -71,11 +71,7 @@ GemmResult benchGemm(Math& math, Dtype dtype, int m, int n, int k, int runs) {
   Rows gradient{dy.get(), m, n};
   gradient.halfLd = spacedRow(n);
   const PackedWeight* packed = &w;
-  const auto backward = [&] {
-    if (dtype == Dtype::Fp32) math.linearDx(gradient, w, dx.get(), k, false);
-    else math.linearDx(&gradient, &packed, 1, nullptr, nullptr, dx.get(), false);
-  };
-  result.backwardShare = medianShare(math, dtype, work, runs, backward, result.peak);
+  result.backwardShare = medianShare(math, dtype, work, runs, [&] { math.linearDx(&gradient, &packed, 1, nullptr, nullptr, dx.get(), false); }, result.peak);
   const double error = worstError(random, m, k, n, dx.get(), [&](int row, int i) { return dy[static_cast<size_t>(row) * n + i]; }, [&](int column, int i) { return weight[static_cast<size_t>(i) * k + column]; });
   if (!(error <= result.error)) result.error = error;
   return result;

@@ -37,7 +37,8 @@ class Bench {
   }
 
   void linear();
-  void linearDx(int more = 0);  // outputs
+  void linearDx();
+  void linearDxWide(int more = 0);  // outputs
   void narrow();
   void outer();
   void norms();
@@ -127,7 +128,41 @@ void Bench::linear() {
   compare("unpackRow", dims({n, k}), row.get(), w.get() + static_cast<size_t>(n / 2) * k, k);
 }
 
-void Bench::linearDx(int more) {
+/// Of up to three linears and LoRA.
+void Bench::linearDx() {
+  const int m = size(110), k = size(300), terms = 1 + size(4) % 4;
+  std::vector<int> n;
+  std::vector<Floats> dy, w;
+  for (int t = 0; t < terms; ++t) {
+    n.push_back(t == 3 ? size(48) : size(t ? 300 : 1500));
+    dy.push_back(fill(static_cast<size_t>(m) * n[t], 0.1));
+    w.push_back(fill(static_cast<size_t>(n[t]) * k));
+  }
+  const Floats start = fill(static_cast<size_t>(m) * k);
+  Floats out[2] = {copy(start, static_cast<size_t>(m) * k), copy(start, static_cast<size_t>(m) * k)};
+  for (int side = 0; side < 2; ++side) {
+    const Ops& ops = side ? plain_ : fast_;
+    std::vector<PackedWeight> packed;
+    std::vector<Floats> rows;
+    LinearDxArgs g;
+    for (int t = 0; t < terms; ++t) {
+      packed.push_back(packWeight(ops, w[t].get(), n[t], k));
+      rows.push_back(packRows(ops, dy[t].get(), m, n[t]));
+      g.term[g.terms++] = {n[t], rows[t].get(), packed[t].data.get()};
+    }
+    g.m = m;
+    g.k = k;
+    g.dx = out[side].get();
+    g.lddx = k;
+    g.add = m % 3 == 0;
+    g.stream = m % 2 == 0;
+    Floats scratch = allocateFloats(narrowDxScratch());
+    ops.linearDx(g, 0, blockCount(m, ops.rowBlock), 0, (k + ops.panel - 1) / ops.panel, scratch.get());
+  }
+  compare("linearDx", dims({m, n[0], k, terms}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);
+}
+
+void Bench::linearDxWide(int more) {
   const int m = size(more ? 50 : 110), n = more + size(more ? 200 : 2300), k = size(kDxInputs);
   const Floats dy = fill(static_cast<size_t>(m) * n, more ? 0.03 : 0.1), w = fill(static_cast<size_t>(n) * k);
   const Floats start = fill(static_cast<size_t>(m) * k);
@@ -136,7 +171,7 @@ void Bench::linearDx(int more) {
     const Ops& ops = side ? plain_ : fast_;
     const PackedWeight packed = packWeight(ops, w.get(), n, k);
     const Floats columns = packRows(ops, dy.get(), m, n, ops.panel);
-    LinearDxArgs g;
+    LinearDxWideArgs g;
     g.n = n;
     g.k = k;
     g.dyPacked = columns.get();
@@ -145,9 +180,9 @@ void Bench::linearDx(int more) {
     g.lddx = k;
     g.add = m % 2 == 0;
     Floats scratch = allocateFloats(narrowDxScratch());
-    ops.linearDx(g, 0, m, 0, (k + ops.panel - 1) / ops.panel, scratch.get());
+    ops.linearDxWide(g, 0, m, 0, (k + ops.panel - 1) / ops.panel, scratch.get());
   }
-  compare("linearDx", dims({m, n, k}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);
+  compare("linearDxWide", dims({m, n, k}), out[0].get(), out[1].get(), static_cast<size_t>(m) * k);
 }
 
 /// bf16 and int8 products: both sides read the same packed bytes.
@@ -438,12 +473,13 @@ std::vector<OpCheck> selfTest(const Ops& ops, uint64_t seed) {
   Bench bench(ops, seed);
   bench.linear();
   bench.linearDx();
+  bench.linearDxWide();
   bench.narrow();
   bench.outer();
   bench.norms();
   for (const bool half : {false, true}) bench.attention(half);
   bench.pointwise();
-  if (seed % 8 == 0) bench.linearDx(16384);  // the head's
+  if (seed % 8 == 0) bench.linearDxWide(16384);  // the head's
   return bench.take();
 }
 

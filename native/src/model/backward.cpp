@@ -9,8 +9,7 @@ namespace hindsight {
 void Transformer::headBackward(const float* hidden, Rows dy, float* dX, float* dHidden) {
   const int rows = dy.rows;
   const PackedWeight* head = &weights_.head;
-  if (weights_.dtype == Dtype::Fp32) math_.linearDx(dy, *head, dX, config_.hidden, false);
-  else math_.linearDx(&dy, &head, 1, nullptr, nullptr, dX, false);
+  math_.linearDx(&dy, &head, 1, nullptr, nullptr, dX, false);
   math_.rmsnormBackward(hidden, weights_.finalNorm.get(), dX, rows, config_.hidden, config_.normEps, dHidden, false);
 }
 
@@ -48,7 +47,9 @@ void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, co
         math_.linear(d, lora->bTransposed, nullptr, nullptr, compact, nullptr);
         for (int i = 0; i < m; ++i) std::memcpy(slice + static_cast<size_t>(i) * group->width, compact + static_cast<size_t>(i) * r, r * sizeof(float));
       } else {
-        math_.linearDx(d, lora->b, slice, group->width, false);
+        const PackedWeight* b = &lora->b;
+        math_.packGradient(d, count - 1);
+        math_.linearDx(&d, &b, 1, nullptr, nullptr, slice, false, group->width);
       }
       Rows mine{slice, m, r}, inner{xa + lora->offset, m, r};
       mine.ld = inner.ld = group->width;
@@ -61,11 +62,8 @@ void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, co
       for (int i = 0; i < n; ++i)
         for (int j = 0; j < r; ++j) dB[static_cast<size_t>(i) * r + j] += scale * turned[static_cast<size_t>(j) * n + i];
     }
-    if (dx && !narrow) math_.linearDx(d, *w[count - 1], dx, x.cols, add || count > 1);
   }
-  if (!dx) return;
-  if (narrow) math_.linearDx(dy, w, count, group ? &dxa : nullptr, group ? &group->aTransposed : nullptr, dx, add);
-  else if (group) math_.linearDx(dxa, group->a, dx, x.cols, true);
+  if (dx) math_.linearDx(dy, w, count, group ? &dxa : nullptr, group ? narrow ? &group->aTransposed : &group->a : nullptr, dx, add);
 }
 
 /// d of the rotated, normed heads in place to d of the linear's output.

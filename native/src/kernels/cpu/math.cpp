@@ -14,6 +14,8 @@ constexpr double kParallelWork = 400e3;
 constexpr double kParallelDecode = 4e6;
 /// Row blocks whose packed rows stay in the second-level cache while all panels pass by.
 constexpr int kRowSpan = 16;
+/// Rows that share a turned weight of linearDx().
+constexpr int kTurnedRows = 512;
 /// Bytes of a product's result from which it may be written past the caches.
 constexpr double kStreamBytes = 1 << 20;
 
@@ -24,6 +26,10 @@ uint16_t* endRow(uint16_t* halves, int r, int n, long width = 0) {
   for (long i = n; i < width; ++i) row[i] = 0;
   return row;
 }
+
+/// Whether a gradient through n outputs turns its sums (linearDxWide), not the weight. Turning the weight costs the more the
+/// fewer rows share it, and the sums of several blocks of outputs pass through memory.
+bool turnsSums(const Ops& ops, int m, int n) { return n > std::min(2 * m, kTurnedPanels * ops.panel); }
 
 int panels(const Ops& ops, int n) { return (n + ops.panel - 1) / ops.panel; }
 
@@ -270,7 +276,7 @@ void Math::linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeigh
   });
 }
 
-void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa,
+void Math::narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa,
                     const PackedWeight* aTransposed, float* dx, bool add) {
   NarrowDxArgs g;
   g.k = w[0]->k;
@@ -309,10 +315,51 @@ void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
   });
 }
 
-void Math::linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add) {
-  const int m = dy.rows, columns = panels(ops_, w.k);
-  if (!dy.columns) dy.columns = packBlocks(dy, 0, blockCount(m, ops_.panel), [&](int i) { return std::min(i * ops_.panel, m); });
+void Math::packGradient(Rows& dy, int slot) {
+  if (!turnsSums(ops_, dy.rows, dy.cols)) packRows(dy, slot);
+  else if (!dy.columns) dy.columns = packBlocks(dy, slot, blockCount(dy.rows, ops_.panel), [&](int i) { return std::min(i * ops_.panel, dy.rows); });
+}
+
+void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa, const PackedWeight* a, float* dx, bool add, long lddx) {
+  if (w[0]->dtype != Dtype::Fp32) return narrowDx(dy, w, terms, dxa, a, dx, add);
   LinearDxArgs g;
+  g.m = dy[0].rows;
+  g.k = w[0]->k;
+  g.dx = dx;
+  g.lddx = lddx ? lddx : g.k;
+  g.stream = 4.0 * g.m * g.k >= kStreamBytes;
+  double work = 0;
+  for (int t = 0; t < terms + (dxa ? 1 : 0); ++t) {
+    Rows& d = t < terms ? dy[t] : *dxa;
+    const PackedWeight& weight = t < terms ? *w[t] : *a;
+    packGradient(d, t);
+    if (d.columns) {
+      wideDx(d, weight, dx, g.lddx, add);
+      add = true;
+      continue;
+    }
+    g.term[g.terms++] = {weight.n, d.packed, weight.data.get()};
+    work += static_cast<double>(g.m) * weight.n * g.k;
+  }
+  if (!g.terms) return;
+  g.add = add;
+  reserve(narrowDxScratch());
+  const int columns = panels(ops_, g.k), blocks = blockCount(g.m, ops_.rowBlock);
+  const bool alone = threads() == 1 || work < kParallelWork;
+  // Few panels (LoRA's inner rows): the rows are split.
+  const int pieces = std::max(blockCount(g.m, kTurnedRows), alone || columns >= 2 * threads() ? 1 : threads());
+  const int grain = std::clamp(columns / (3 * threads()), 1, kDxInputs / ops_.panel), chunks = (columns + grain - 1) / grain;
+  const auto body = [&](int i, int worker) {
+    const int part = i / chunks, p = i % chunks * grain, b0 = blockStart(blocks, pieces, part), b1 = blockStart(blocks, pieces, part + 1);
+    if (b0 < b1) ops_.linearDx(g, b0, b1, p, std::min(p + grain, columns), scratch_[worker].atLeast(narrowDxScratch()));
+  };
+  if (alone) for (int i = 0; i < chunks * pieces; ++i) body(i, 0);
+  else pool_.run(chunks * pieces, body);
+}
+
+void Math::wideDx(const Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add) {
+  const int m = dy.rows, columns = panels(ops_, w.k);
+  LinearDxWideArgs g;
   g.n = w.n;
   g.k = w.k;
   g.dyPacked = dy.columns;
@@ -329,7 +376,7 @@ void Math::linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool 
   const auto start = [&](int i) { return std::min(m, (blockStart(m, pieces, i) + ops_.panel - 1) / ops_.panel * ops_.panel); };
   const auto body = [&](int i, int worker) {
     const int part = i / chunks, p = i % chunks * grain;
-    if (start(part) < start(part + 1)) ops_.linearDx(g, start(part), start(part + 1), p, std::min(p + grain, columns), scratch_[worker].atLeast(narrowDxScratch()));
+    if (start(part) < start(part + 1)) ops_.linearDxWide(g, start(part), start(part + 1), p, std::min(p + grain, columns), scratch_[worker].atLeast(narrowDxScratch()));
   };
   if (alone) for (int i = 0; i < chunks * pieces; ++i) body(i, 0);
   else pool_.run(chunks * pieces, body);

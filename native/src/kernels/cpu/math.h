@@ -47,7 +47,7 @@ struct Rows {
   const float* data = nullptr;
   int rows = 0, cols = 0;
   const float* packed = nullptr;   // fp32 row blocks
-  const float* columns = nullptr;  // fp32 blocks of panels of rows, for linearDx()
+  const float* columns = nullptr;  // fp32 blocks of panels of rows, for linearDxWide()
   const uint16_t* half = nullptr;  // bf16
   const uint8_t* bytes = nullptr;  // int8, with byteScale
   const float* byteScale = nullptr;
@@ -87,11 +87,12 @@ class Math {
   /// Up to three linears of the same few rows (at most kFewRows) in one parallel pass over their
   /// weights, each row with the LoRA of its segment (few.cpp). The segments cover all rows.
   void few(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
-  /// fp32 only: dx (+)= dy W, rows of dx lddx apart.
-  void linearDx(Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add);
-  /// bf16 and int8: dx (+)= sum of dy[i] W[i] + dxa aTransposed^T.
-  void linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa,
-                const PackedWeight* aTransposed, float* dx, bool add);
+  /// dx (+)= sum of dy[i] W[i] + dxa a, rows of dx lddx apart (0: K); at most three terms. LoRA's a is [width,K], for
+  /// narrow weights turned, [K,width].
+  void linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa, const PackedWeight* a, float* dx, bool add, long lddx = 0);
+  /// Makes the form of a gradient that fp32's linearDx() reads, which lives until its slot is used again: term i of a
+  /// later call belongs into slot i.
+  void packGradient(Rows& dy, int slot);
   /// Makes the bf16 form of x, which lives until its slot is used again. Slots 0 and 1 are also used by linear(), 1
   /// to 4 by the narrow linearDx().
   void toHalf(Rows& x, int slot, const float* columnScale = nullptr);
@@ -122,7 +123,7 @@ class Math {
   }
 
  private:
-  /// Slot 0: inputs and dY; slot 1: LoRA's inner rows; up to kHalfSlots for bf16.
+  /// Slot 0: inputs and dY; slot 1: LoRA's inner rows; dY of later terms and dXA in those behind.
   void packRows(Rows& x, int slot);
   const float* packBlocks(const Rows& x, int slot, int blocks, const std::function<int(int)>& start);
   void toBytes(Rows& x);
@@ -130,6 +131,8 @@ class Math {
                     const float* residual);
   void fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
   uint16_t* halfRoom(int rows, long width, int slot);
+  void narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa, const PackedWeight* aTransposed, float* dx, bool add);
+  void wideDx(const Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add);
   void narrowOuter(const Rows& p, const Rows& q, float* out);
   void toWords(Rows& x);
   int rowPieces(int m) const;
@@ -142,7 +145,7 @@ class Math {
   std::vector<Scratch> scratch_;
   static constexpr int kHalfSlots = 5;
   Scratch fewInner_, fewHalf_;
-  Scratch slots_[2], halves_[kHalfSlots], turned_, bytes_, byteScale_, line_;
+  Scratch slots_[4], halves_[kHalfSlots], turned_, bytes_, byteScale_, line_;
   bool byteActivations_ = true;
 };
 

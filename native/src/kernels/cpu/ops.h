@@ -53,15 +53,31 @@ struct RowPanel {
   int cols;
 };
 
-/// dX[M,K] = (add ? dX : 0) + dY W, with W packed as in LinearArgs and dY in blocks of `panel` rows, each [N][rows].
+/// dX[M,K] = (add ? dX : 0) + sum over the terms of dY W, with W packed as in LinearArgs and dY as its rows.
 struct LinearDxArgs {
+  struct Term {
+    int n = 0;
+    const float* dyPacked = nullptr;
+    const float* w = nullptr;
+  };
+  Term term[4];  // of three linears that share their input, and LoRA's, dXA A
+  int terms = 0;
+  int m = 0, k = 0;
+  float* dx = nullptr;
+  long lddx = 0;
+  bool add = false;
+  bool stream = false;  // dx is more than the caches keep until somebody reads it
+};
+
+/// dX[M,K] = (add ? dX : 0) + dY W, with W packed as in LinearArgs and dY in blocks of `panel` rows, each [N][rows].
+struct LinearDxWideArgs {
   int n = 0, k = 0;
   const float* dyPacked = nullptr;
   const float* w = nullptr;
   float* dx = nullptr;
   long lddx = 0;
   bool add = false;
-  bool stream = false;  // dx is more than the caches keep until somebody reads it
+  bool stream = false;
 };
 
 /// Causal attention of `rows` queries at positions start.. over pages of keys and values, which are
@@ -116,9 +132,11 @@ struct Ops {
   /// Some rows, each against a panel of its own weight [.,k], all at once: the sums of one hide the
   /// latency of another's. Same order over k as linearSmall.
   void (*rowPanels)(const RowPanel* items, int count, int k);
-  /// Rows [r0,r1), at most kDxRows from a multiple of the panel on, x input panels [p0,p1), at most kDxInputs
-  /// inputs. scratch: narrowDxScratch() floats.
-  void (*linearDx)(const LinearDxArgs&, int r0, int r1, int p0, int p1, float* scratch);
+  /// Row blocks [b0,b1) x input panels [p0,p1). scratch: narrowDxScratch() floats.
+  void (*linearDx)(const LinearDxArgs&, int b0, int b1, int p0, int p1, float* scratch);
+  /// The same of one weight with many more outputs than there are rows: rows [r0,r1), at most kDxRows from a multiple of
+  /// the panel on, x input panels [p0,p1), at most kDxInputs inputs. scratch: narrowDxScratch() floats.
+  void (*linearDxWide)(const LinearDxWideArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// out[r, n0:n1] += P^T Q: P [M,r], Q [M,N]. Gradients of A and B.
   void (*outer)(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
                 float* out, long ldo);
@@ -148,7 +166,9 @@ struct Ops {
   const NarrowOps* narrow;  // bf16 and int8 weights
 };
 
-/// Of linearDx: what one call may have, so that its sums stay in the second-level cache. Whole panels.
+/// Panels of outputs that linearDx() turns at a time.
+constexpr int kTurnedPanels = 32;
+/// Of linearDxWide: what one call may have, so that its sums stay in the second-level cache. Whole panels.
 constexpr int kDxRows = 256, kDxInputs = kDxPanels * kNarrowPanel;
 static_assert(narrowDxScratch() >= static_cast<size_t>(kDxRows) * kDxInputs + kSlack, "sums of one call");
 inline size_t attentionScratch(int headDim) {

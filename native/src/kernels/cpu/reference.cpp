@@ -58,7 +58,22 @@ void rowPanels(const RowPanel* items, int count, int k) {
   }
 }
 
-void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float*) {
+void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float*) {
+  const int blocks = blockCount(g.m, kRowBlock);
+  for (int b = b0; b < b1; ++b) {
+    const int r0 = blockStart(g.m, blocks, b), rows = blockStart(g.m, blocks, b + 1) - r0;
+    for (int r = 0; r < rows; ++r)
+      for (int k = p0; k < p1; ++k) {
+        float& dx = g.dx[(r0 + r) * g.lddx + k];
+        double sum = g.add ? dx : 0.0;
+        for (int t = 0; t < g.terms; ++t)
+          for (int n = 0; n < g.term[t].n; ++n) sum += static_cast<double>(g.term[t].dyPacked[static_cast<size_t>(r0) * g.term[t].n + static_cast<size_t>(n) * rows + r]) * g.term[t].w[static_cast<size_t>(n) * g.k + k];
+        dx = static_cast<float>(sum);
+      }
+  }
+}
+
+void linearDxWide(const LinearDxWideArgs& g, int r0, int r1, int p0, int p1, float*) {
   for (int r = r0; r < r1; ++r)
     for (int k = p0; k < p1; ++k) {
       double sum = 0;
@@ -357,7 +372,7 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float*) {
 
 const Ops* referenceOps() {
   static constexpr NarrowOps narrow{kNarrowRows, kDxPanels, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
-  static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, rowPanels, linearDx,
+  static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, rowPanels, linearDx, linearDxWide,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};
   return &ops;

@@ -10,7 +10,7 @@
 // multiply-adds per row and step. The next block goes on from the sums in C, so every output is a
 // plain sequential sum over k. Gradients of the inputs swap the roles (linearDx).
 #include "kernels/cpu/ops.h"
-#ifdef __AVX512F__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -24,6 +24,7 @@ using hindsight::blockStart;
 using hindsight::kPage;
 using hindsight::LinearArgs;
 using hindsight::LinearDxArgs;
+using hindsight::LinearDxWideArgs;
 using hindsight::Ops;
 using hindsight::RowPanel;
 
@@ -120,27 +121,40 @@ inline Vec expVec(Vec x) {
 
 // ---- transposition ---------------------------------------------------------------------------
 
-inline void interleaveMasks(VecI& low, VecI& high) {
-  for (int i = 0; i < kWidth; ++i) {
-    low[i] = i / 2 + (i % 2) * kWidth;
-    high[i] = kWidth / 2 + i / 2 + (i % 2) * kWidth;
-  }
+/// Four floats of every fourth row from rows[0] on, at column c: 128 bits each.
+inline Vec quads(const float* const* rows, long c) {
+#if defined(__AVX512F__)
+  const auto at = [&](int i) { return _mm_loadu_ps(rows[4 * i] + c); };
+  return (Vec)_mm512_insertf32x4(_mm512_insertf32x4(_mm512_insertf32x4(_mm512_castps128_ps512(at(0)), at(1), 1), at(2), 2), at(3), 3);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[0] + c)), _mm_loadu_ps(rows[4] + c), 1);
+#else
+  static_assert(kWidth == 4, "one row");
+  return load(rows[0] + c);
+#endif
 }
-
-/// In-register transpose of kWidth vectors: log2(kWidth) perfect shuffles.
-inline void transpose(Vec (&rows)[kWidth]) {
-  VecI low, high;
-  interleaveMasks(low, high);
+/// Lanes of a shuffle within 128 bits: i and j of each of two vectors.
+template <int I, int J, bool Pairs>
+inline VecI within128() {
+  VecI lanes;
+  for (int i = 0; i < kWidth; ++i) {
+    const int from = Pairs ? 2 * (I / 2) + i % 2 : i % 4 < 2 ? I : J, second = Pairs ? i % 4 / 2 : i % 2;
+    lanes[i] = i / 4 * 4 + from + second * kWidth;
+  }
+  return lanes;
+}
+/// turned[c] = column c of kWidth rows of kWidth floats: loading gathers rows as far apart as registers have 128 bits, so
+/// that two rounds of shuffles within 128 bits are left.
+inline void transpose(const float* const* rows, long c0, Vec (&turned)[kWidth]) {
 #pragma GCC unroll 4
-  for (int round = 1; round < kWidth; round *= 2) {
-    Vec next[kWidth];
-#pragma GCC unroll 16
-    for (int i = 0; i < kWidth / 2; ++i) {
-      next[2 * i] = __builtin_shuffle(rows[i], rows[i + kWidth / 2], low);
-      next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + kWidth / 2], high);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < kWidth; ++i) rows[i] = next[i];
+  for (int q = 0; q < kWidth; q += 4) {
+    const Vec a = quads(rows, c0 + q), b = quads(rows + 1, c0 + q), c = quads(rows + 2, c0 + q), d = quads(rows + 3, c0 + q);
+    const Vec ab = __builtin_shuffle(a, b, within128<0, 1, false>()), AB = __builtin_shuffle(a, b, within128<2, 3, false>());
+    const Vec cd = __builtin_shuffle(c, d, within128<0, 1, false>()), CD = __builtin_shuffle(c, d, within128<2, 3, false>());
+    turned[q] = __builtin_shuffle(ab, cd, within128<0, 0, true>());
+    turned[q + 1] = __builtin_shuffle(ab, cd, within128<2, 2, true>());
+    turned[q + 2] = __builtin_shuffle(AB, CD, within128<0, 0, true>());
+    turned[q + 3] = __builtin_shuffle(AB, CD, within128<2, 2, true>());
   }
 }
 
@@ -149,32 +163,28 @@ inline void transpose(Vec (&rows)[kWidth]) {
 template <bool Add = false, bool Far = false>
 void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, float* out,
                     long ldo) {
-  int r0 = 0;
-  for (; r0 < rows; r0 += kWidth) {
+  for (int r0 = 0; r0 < rows; r0 += kWidth) {
     const int height = rows - r0 < kWidth ? rows - r0 : kWidth;
+    const float* row[kWidth];
+    for (int i = 0; i < kWidth; ++i) row[i] = x + (r0 + (i < height ? i : 0)) * ldx;
+    // Whole vectors that reach into the next columns, which are written later.
+    const bool dense = !Add && height < kWidth && ldo == rows && rows < kWidth;
+    const long whole = height == kWidth ? cols : dense ? cols - (kWidth - height + ldo - 1) / ldo : 0;
     int c0 = 0;
     for (; c0 + kWidth <= cols; c0 += kWidth) {
       Vec tile[kWidth];
-      if (height == kWidth) {
-#pragma GCC unroll 16
-        for (int i = 0; i < kWidth; ++i) tile[i] = load(x + (r0 + i) * ldx + c0) * scale;
-      } else {
-#pragma GCC unroll 16
-        for (int i = 0; i < kWidth; ++i)
-          tile[i] = i < height ? load(x + (r0 + i) * ldx + c0) * scale : Vec{};
-      }
-      transpose(tile);
-      if (height == kWidth) {
+      transpose(row, c0, tile);
+      if (c0 + kWidth <= whole) {
 #pragma GCC unroll 16
         for (int i = 0; i < kWidth; ++i) {
           float* to = out + (c0 + i) * ldo + r0;
-          if constexpr (Far) storeFar(to, tile[i]);
-          else store(to, Add ? load(to) + tile[i] : tile[i]);
+          if constexpr (Far) storeFar(to, tile[i] * scale);
+          else store(to, Add ? load(to) + tile[i] * scale : tile[i] * scale);
         }
       } else {
         float lines[kWidth][kWidth];
 #pragma GCC unroll 16
-        for (int i = 0; i < kWidth; ++i) store(lines[i], tile[i]);
+        for (int i = 0; i < kWidth; ++i) store(lines[i], tile[i] * scale);
         for (int i = 0; i < kWidth; ++i)
           for (int j = 0; j < height; ++j) {
             float& to = out[(c0 + i) * ldo + r0 + j];
@@ -185,7 +195,7 @@ void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, f
     for (; c0 < cols; ++c0)
       for (int i = 0; i < height; ++i) {
         float& to = out[c0 * ldo + r0 + i];
-        const float value = scale * x[(r0 + i) * ldx + c0];
+        const float value = scale * row[i][c0];
         to = Add ? to + value : value;
       }
   }
@@ -231,6 +241,7 @@ struct Tile {
   long ldc = 0;
   const float* next = nullptr;  // C of the next tile, where its sums start there
   Asked ahead, far;
+  bool stream = false;  // C, whole lines of it, is written past the caches
 };
 
 template <int Rows, int Vecs, int AMS>
@@ -273,7 +284,7 @@ void runTile(const Tile& t) {
     }
   };
   untilLeft(stretch + kLateSteps);
-  if (t.k > 2 * kLateSteps)  // attention's products are shorter, and C is near there
+  if (t.k > 2 * kLateSteps && !t.stream)  // attention's products are shorter, and C is near there
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r)
       for (int line = 0; line < Vecs * kWidth; line += 16) {
@@ -293,10 +304,14 @@ void runTile(const Tile& t) {
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
       for (int v = 0; v < Vecs; ++v) acc[r][v] += load(t.residual + r * t.ldc + v * kWidth);
+  const auto leave = [&](auto write) __attribute__((always_inline)) {
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r)
+    for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
-    for (int v = 0; v < Vecs; ++v) store(t.c + r * t.ldc + v * kWidth, acc[r][v]);
+      for (int v = 0; v < Vecs; ++v) write(t.c + r * t.ldc + v * kWidth, acc[r][v]);
+  };
+  if (kLineVectors && t.stream) leave(storeFar);
+  else leave(store);
 }
 
 typedef void (*TileFn)(const Tile&);
@@ -324,6 +339,7 @@ inline void tile(const Tile& t, int rows, int cols) {
   inner.c = buffer;
   inner.ldc = kPanel;
   inner.residual = nullptr;
+  inner.stream = false;
   run(inner);
   for (int r = 0; r < rows; ++r)
     for (int c = 0; c < cols; ++c) {
@@ -530,14 +546,83 @@ void rowPanels(const RowPanel* items, int count, int k) {
   }
 }
 
-/// Outputs of a block of linearDx: its rows, weights and sums stay in the second-level cache, and where vectors are short
-/// the block of a panel of rows in the first-level cache, while all weights pass by.
+/// Outputs of a block of linearDx: turned, a panel of inputs of it stays near while all rows pass by.
+constexpr int kTurnedBlock = hindsight::kTurnedPanels * kPanel, kFewOutputs = 2 * kPanel;
+static_assert((kTurnedBlock + kFewOutputs) * kPanel <= hindsight::narrowDxScratch(), "a block and LoRA's");
+
+/// out[n - n0][panel] = W[n, k0 : k0+panel] for n in [n0,n1); n0 is a multiple of the panel.
+void turnPanel(const float* w, int n0, int n1, int k, int k0, float* out) {
+  const int cols = k - k0 < kPanel ? k - k0 : kPanel;
+  for (int n = n0; n < n1; n += kPanel) {
+    const float* piece = w + static_cast<size_t>(n) * k + static_cast<size_t>(k0) * kPanel;
+    transposeBlock(piece, kPanel, cols, n1 - n < kPanel ? n1 - n : kPanel, 1.0f, out + static_cast<size_t>(n - n0) * kPanel, kPanel);
+  }
+}
+
+/// The forward product's tiles over weights that are turned block by block. A last term of few outputs, LoRA's, goes with
+/// the block before it.
+void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scratch) {
+  const int blocks = blockCount(g.m, kRowBlock);
+  const bool second = g.terms > 1 && g.term[g.terms - 1].n <= kFewOutputs;
+  const int terms = g.terms - second;
+  const auto& lora = g.term[g.terms - 1];
+  float* loraTurned = scratch + kTurnedBlock * kPanel;
+  const bool lines = kLineVectors && g.stream && !g.add && g.lddx % kWidth == 0 && (reinterpret_cast<uintptr_t>(g.dx) & 63) == 0;
+  constexpr int pieceLines = kPanel * kPanel / 16;  // of a panel of outputs and one of inputs
+  bool first = true;
+  for (int term = 0; term < terms; ++term) {
+    const auto& from = g.term[term];
+    const int step = (hindsight::blockLength(from.n, kTurnedBlock) + kPanel - 1) / kPanel * kPanel;
+    for (int n0 = 0; n0 < from.n; n0 += step, first = false) {
+      const int n1 = from.n - n0 < step ? from.n : n0 + step;
+      const bool end = n1 == from.n && term + 1 == terms;
+      for (int p = p0; p < p1; ++p) {
+        const int k0 = p * kPanel, cols = g.k - k0 < kPanel ? g.k - k0 : kPanel;
+        turnPanel(from.w, n0, n1, g.k, k0, scratch);
+        Tile t;
+        t.k = n1 - n0;
+        t.b = scratch;
+        t.bStep = t.b2Step = kPanel;
+        t.ldc = g.lddx;
+        if (end && second) {
+          turnPanel(lora.w, 0, lora.n, g.k, k0, loraTurned);
+          t.k2 = lora.n;
+          t.b2 = loraTurned;
+        }
+        t.stream = lines && first && end;
+        // What is turned next, whose pieces lie far apart: tiles ask for a share of one each.
+        const bool beside = p + 1 < p1;
+        const int n2 = beside ? n0 : n1, pieces = blockCount((from.n - n2 < step ? from.n - n2 : step), kPanel);
+        const float* next = from.w + static_cast<size_t>(n2) * g.k + static_cast<size_t>(beside ? p + 1 : p0) * kPanel * kPanel;
+        const int sharers = pieces && b1 - b0 > pieces ? (b1 - b0) / pieces : 1, share = blockCount(pieceLines, sharers), stretches = blockCount(t.k, kStretch);
+        for (int i = b0; i < b1; ++i) {
+          const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0, piece = (i - b0) / sharers;
+          t.a = from.dyPacked + static_cast<size_t>(r0) * from.n + static_cast<size_t>(n0) * rows;
+          t.aStep = t.a2Step = rows;
+          if (t.k2) t.a2 = lora.dyPacked + static_cast<size_t>(r0) * lora.n;
+          t.c = g.dx + r0 * g.lddx + k0;
+          if (!first || g.add) {
+            t.start = t.c;
+            t.ldStart = t.ldc;
+            t.next = i + 1 < b1 ? t.c + rows * g.lddx : nullptr;
+          }
+          t.ahead = piece < pieces ? spread(next + static_cast<size_t>(piece) * kPanel * g.k + 16 * share * ((i - b0) % sharers), share, stretches) : Asked{};
+          tile<1>(t, rows, cols);
+        }
+      }
+    }
+  }
+  if (lines) endFarStores();
+}
+
+/// Outputs of a block of linearDxWide: its rows, weights and sums stay in the second-level cache, and where vectors are
+/// short the block of a panel of rows in the first-level cache, while all weights pass by.
 constexpr bool kNearRows = kPanel <= 16;
 constexpr int kDxBlock = kNearRows ? 256 : 384;
 
 /// dX^T, whose rows are inputs and whose lanes are rows of dY: so the packed weight is read as it lies, and nothing but
 /// the sums is turned.
-void linearDx(const LinearDxArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
+void linearDxWide(const LinearDxWideArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
   const int k0 = p0 * kPanel, inputs = (p1 * kPanel < g.k ? p1 * kPanel : g.k) - k0;
   const int tiles = blockCount(inputs, kRowBlock), blocks = blockCount(r1 - r0, kPanel);
   const auto height = [&](int i) { return r1 - r0 - i * kPanel < kPanel ? r1 - r0 - i * kPanel : kPanel; };
@@ -890,7 +975,7 @@ void adamw(float* w, float* m, float* v, const float* g, size_t n, const AdamArg
 
 constexpr Ops table(const char* name, const hindsight::NarrowOps* narrow) {
   return Ops{name,      kPanel,          kRowBlock, pack,   packRows,       linear,    linearSmall,
-             rowPanels, linearDx,  outer,           rmsnorm,   rmsnormBackward,        rope,      attention,
+             rowPanels, linearDx,  linearDxWide,    outer,     rmsnorm,   rmsnormBackward,        rope,      attention,
              attentionBackward, swiglu,  swigluBackward,    logSumExp,      softmaxScaled, adamw,  narrow};
 }
 
