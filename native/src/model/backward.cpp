@@ -1,4 +1,5 @@
 // Backward half of the transformer; shapes and method in transformer.h.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -26,7 +27,7 @@ void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, co
   if (group) {
     const size_t size = static_cast<size_t>(m) * group->width;
     dInner = arena.take(size);
-    std::memset(dInner, 0, size * sizeof(float));
+    if (r % 4) std::memset(dInner, 0, size * sizeof(float));  // what lies between the linears' rows
     dxa = Rows{dInner, m, group->width};
   }
   Rows input = x;
@@ -42,10 +43,8 @@ void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, co
     if (lora) {
       float* slice = dInner + lora->offset;
       if (narrow) {  // s dy B
-        float* compact = arena.take(static_cast<size_t>(m) * r);
         math_.toHalf(d, 2 + count - 1);
-        math_.linear(d, lora->bTransposed, nullptr, nullptr, compact, nullptr);
-        for (int i = 0; i < m; ++i) std::memcpy(slice + static_cast<size_t>(i) * group->width, compact + static_cast<size_t>(i) * r, r * sizeof(float));
+        math_.linear(d, lora->bTransposed, nullptr, nullptr, slice, nullptr, group->width);
       } else {
         const PackedWeight* b = &lora->b;
         math_.packGradient(d, count - 1);
@@ -59,8 +58,10 @@ void Transformer::groupBackward(int layer, std::initializer_list<Term> terms, co
       math_.outer(inner, d, turned);
       float* dB = adapter.gradients.data() + adapter.tensors[adapter.indexB[slot]].offset;
       const float scale = adapter.scale();
-      for (int i = 0; i < n; ++i)
-        for (int j = 0; j < r; ++j) dB[static_cast<size_t>(i) * r + j] += scale * turned[static_cast<size_t>(j) * n + i];
+      math_.ranges(n, 128, [&](int from, int to, int) {
+        for (int i = from; i < to; ++i)
+          for (int j = 0; j < r; ++j) dB[static_cast<size_t>(i) * r + j] += scale * turned[static_cast<size_t>(j) * n + i];
+      });
     }
   }
   if (dx) math_.linearDx(dy, w, count, group ? &dxa : nullptr, group ? narrow ? &group->aTransposed : &group->a : nullptr, dx, add);
@@ -81,23 +82,13 @@ void Transformer::normRopeBackward(const float* in, const float* weight, const s
   });
 }
 
-/// Query heads of one group share their key head: out [rows][kvHeads*D] = the sum of their copies, which are
-/// [heads][parts][rows][D] in each sequence, with room for kBackwardParts.
-void Transformer::sumHeads(const float* copies, const std::vector<Place>& places, float* out) {
-  const int d = config_.headDim;
-  eachStretch(places, [&](const Place& place, int first, int last) {
-    const int parts = backwardParts(place.rows), group = config_.heads / config_.kvHeads * parts;
-    const float* own = copies + static_cast<size_t>(place.first) * kBackwardParts * config_.qWidth();
-    for (int r = first; r < last; ++r)
-      for (int h = 0; h < config_.kvHeads; ++h) {
-        float* to = out + static_cast<size_t>(r) * config_.kvWidth() + static_cast<size_t>(h) * d;
-        std::memset(to, 0, d * sizeof(float));
-        for (int g = 0; g < group; ++g) {
-          if (r - place.first >= backwardStart(place.rows, parts, g % parts + 1)) continue;
-          const float* from = own + (static_cast<size_t>(h * group + g) * place.rows + r - place.first) * d;
-          for (int i = 0; i < d; ++i) to[i] += from[i];
-        }
-      }
+/// Adds what the first of two parts of the queries gives the keys up to its end.
+void Transformer::addFirstParts(const float* first, const std::vector<Place>& places, float* out) {
+  const int width = config_.kvWidth();
+  eachStretch(places, [&](const Place& place, int from, int to) {
+    if (backwardParts(place.rows) == 1) return;
+    const int end = std::min(to, place.first + backwardStart(place.rows, kBackwardParts, 1));
+    for (size_t i = static_cast<size_t>(from) * width; from < end && i < static_cast<size_t>(end) * width; ++i) out[i] += first[i];
   });
 }
 
@@ -123,7 +114,7 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
   const size_t qSize = m * config_.qWidth(), kvSize = m * config_.kvWidth();
   float *dAttn = arena.take(qSize), *q = arena.take(qSize), *k = arena.take(kvSize);
   groupBackward(layer, {{kO, dHidden}}, {s.attn, rows, config_.qWidth()}, s.xa[groupOf(kO)], adapter, arena, dAttn, false);
-  float *dq = arena.take(qSize), *dkHeads = arena.take(kBackwardParts * qSize), *dvHeads = arena.take(kBackwardParts * qSize), *dk = arena.take(kvSize), *dv = arena.take(kvSize);
+  float *dq = arena.take(qSize), *dk = arena.take(kvSize), *dv = arena.take(kvSize), *dkFirst = arena.take(kvSize), *dvFirst = arena.take(kvSize);
   normRope(s.q, w.qNorm.get(), state.places, config_.heads, q);
   normRope(s.k, w.kNorm.get(), state.places, config_.kvHeads, k);
   std::vector<AttentionBackwardArgs> sequences;
@@ -144,13 +135,15 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
     a.dOut = dAttn + atQ;
     a.lse = s.lse + static_cast<size_t>(place.first) * config_.heads;
     a.dq = dq + atQ;
-    a.dk = dkHeads + kBackwardParts * atQ;
-    a.dv = dvHeads + kBackwardParts * atQ;
+    a.dk = dk + atKv;
+    a.dv = dv + atKv;
+    a.dkFirst = dkFirst + atKv;
+    a.dvFirst = dvFirst + atKv;
     sequences.push_back(a);
   }
   math_.attentionBackward(sequences);
-  sumHeads(dkHeads, state.places, dk);
-  sumHeads(dvHeads, state.places, dv);
+  addFirstParts(dkFirst, state.places, dk);
+  addFirstParts(dvFirst, state.places, dv);
   normRopeBackward(s.q, w.qNorm.get(), state.places, config_.heads, dq);
   normRopeBackward(s.k, w.kNorm.get(), state.places, config_.kvHeads, dk);
 
@@ -165,9 +158,9 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
 /// Floats that layerBackward() and groupBackward() take.
 size_t Transformer::backwardFloats(int rows, const Adapter& adapter) const {
   const size_t m = rows, h = config_.hidden, inner = config_.intermediate, q = config_.qWidth(), kv = config_.kvWidth(), r = adapter.rank;
-  const size_t lora = m * (kGroups * adapter.widest() + kTargets * r) + r * (2 * h + q + 2 * kv + 2 * inner);
+  const size_t lora = m * kGroups * adapter.widest() + r * (2 * h + q + 2 * kv + 2 * inner);
   const size_t fp32 = weights_.dtype == Dtype::Fp32 ? h + inner : 0, fp32Gradients = weights_.dtype == Dtype::Bf16 ? 0 : 2 * inner;  // else rounded at once
-  return m * (fp32 + fp32Gradients + h + inner + (3 + 2 * kBackwardParts) * q + 3 * kv) + lora + 48 * (kSlack + 16);
+  return m * (fp32 + fp32Gradients + h + inner + 3 * q + 5 * kv) + lora + 48 * (kSlack + 16);
 }
 
 void Transformer::backward(const TrainState& state, Adapter& adapter, Arena& scratch, float* dHidden, const std::function<void()>& pause) {

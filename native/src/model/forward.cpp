@@ -32,11 +32,15 @@ void Transformer::ensureRope(int positions) {
 }
 
 void Transformer::embed(const int32_t* tokens, int rows, float* out) {
-  for (int r = 0; r < rows; ++r) {
-    float* row = out + static_cast<size_t>(r) * config_.hidden;
-    if (config_.tiedHead) unpackRow(math_.ops(), weights_.head, tokens[r], row);
-    else std::memcpy(row, weights_.embedding.get() + static_cast<size_t>(tokens[r]) * config_.hidden, config_.hidden * sizeof(float));
-  }
+  const auto gather = [&](int first, int last, int) {
+    for (int r = first; r < last; ++r) {
+      float* row = out + static_cast<size_t>(r) * config_.hidden;
+      if (config_.tiedHead) unpackRow(math_.ops(), weights_.head, tokens[r], row);
+      else std::memcpy(row, weights_.embedding.get() + static_cast<size_t>(tokens[r]) * config_.hidden, config_.hidden * sizeof(float));
+    }
+  };
+  if (rows < 64) gather(0, rows, 0);
+  else math_.ranges(rows, 64, gather);
 }
 
 LayerState Transformer::takeState(int rows, Adapter* adapter, Arena& arena, bool training) {

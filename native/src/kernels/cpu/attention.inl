@@ -167,9 +167,9 @@ inline void bringRows(const float* x, long ldx, int rows, int d) {
 
 void halfAttentionBackward(const AttentionBackwardArgs& g, int item, float* scratch) {
   constexpr int n = kAttentionTile;
-  const int head = item / g.parts, begin = hindsight::backwardStart(g.rows, g.parts, item % g.parts), s = hindsight::backwardStart(g.rows, g.parts, item % g.parts + 1);
+  const int kvHead = item / g.parts, begin = hindsight::backwardStart(g.rows, g.parts, item % g.parts), s = hindsight::backwardStart(g.rows, g.parts, item % g.parts + 1);
   const int d = g.headDim, wide = padded32(d), padded = (s + n - 1) / n * n;
-  const int width = g.heads * d, kvWidth = g.kvHeads * d, kvHead = head / (g.heads / g.kvHeads);
+  const int width = g.heads * d, kvWidth = g.kvHeads * d, first = kvHead * g.group();
   float* dk = scratch;                                  // [padded][wide]
   float* dv = dk + static_cast<size_t>(padded) * wide;  // [padded][wide]
   float* turned = dv + static_cast<size_t>(padded) * wide;  // [d][64]
@@ -202,48 +202,50 @@ void halfAttentionBackward(const AttentionBackwardArgs& g, int item, float* scra
     transposeBlock(keys, kvWidth, count, d, 1.0f, turned, n);
     for (int i = 0; i < d; ++i) toBf16(turned + i * n, n, kT + static_cast<size_t>(i) * padded + base);
   }
-  for (int q0 = begin; q0 < s; q0 += n) {
-    const int rows = s - q0 < n ? s - q0 : n;
-    const size_t at = static_cast<size_t>(q0) * width + head * d;
-    turn(g.q + at, width, rows, d, g.scale, turned, q);
-    turn(g.dOut + at, width, rows, d, 1.0f, turned, o);
-    float delta[n], lse[n];
-    for (int r = 0; r < n; ++r) {
-      delta[r] = r < rows ? dot(g.dOut + at + static_cast<size_t>(r) * width, g.out + at + static_cast<size_t>(r) * width, d) : 0.0f;
-      lse[r] = r < rows ? g.lse[static_cast<size_t>(head) * g.rows + q0 + r] : 1e30f;
-    }
-    const float* queries[] = {g.q, g.dOut, g.out};
-    if (q0 + n < s)
-      for (const float* x : queries) bringRows(x + at + static_cast<size_t>(n) * width, width, s - q0 - n < n ? s - q0 - n : n, d);
-    for (int k0 = 0; k0 <= q0; k0 += n) {
-      product(n, {{{kRows + static_cast<size_t>(k0) * d, d, q.across, d / 2}}, 1, scores, n / 16, false, 2 * n, n, {}, {}});
-      product(n, {{{vRows + static_cast<size_t>(k0) * d, d, o.across, d / 2}}, 1, dScores, n / 16, false, 2 * n, n, {}, {}});
-      for (int j = 0; j < n; j += 2)
-        for (int r = 0; r < n; r += kWidth) {
-          Vec slope[2];
-#pragma GCC unroll 2
-          for (int i = 0; i < 2; ++i) {
-            const int at2 = (j + i) * n + r;
-            Vec e = expVec(load(scores + at2) - load(lse + r));
-            if (k0 == q0) e = (Vec)((VecI)e & (lanesFrom(0) >= j + i - r));  // not keys after the query
-            slope[i] = e * (load(dScores + at2) - load(delta + r));
-            storeHalf(p + at2, e);
-            storeHalf(ds + at2, slope[i]);
+  for (int head = first; head < first + g.group(); ++head)
+    for (int q0 = begin; q0 < s; q0 += n) {
+      const int rows = s - q0 < n ? s - q0 : n;
+      const size_t at = static_cast<size_t>(q0) * width + head * d;
+      turn(g.q + at, width, rows, d, g.scale, turned, q);
+      turn(g.dOut + at, width, rows, d, 1.0f, turned, o);
+      float delta[n], lse[n];
+      for (int r = 0; r < n; ++r) {
+        delta[r] = r < rows ? dot(g.dOut + at + static_cast<size_t>(r) * width, g.out + at + static_cast<size_t>(r) * width, d) : 0.0f;
+        lse[r] = r < rows ? g.lse[static_cast<size_t>(head) * g.rows + q0 + r] : 1e30f;
+      }
+      const float* queries[] = {g.q, g.dOut, g.out};
+      if (q0 + n < s)
+        for (const float* x : queries) bringRows(x + at + static_cast<size_t>(n) * width, width, s - q0 - n < n ? s - q0 - n : n, d);
+      for (int k0 = 0; k0 <= q0; k0 += n) {
+        product(n, {{{kRows + static_cast<size_t>(k0) * d, d, q.across, d / 2}}, 1, scores, n / 16, false, 2 * n, n, {}, {}});
+        product(n, {{{vRows + static_cast<size_t>(k0) * d, d, o.across, d / 2}}, 1, dScores, n / 16, false, 2 * n, n, {}, {}});
+        for (int j = 0; j < n; j += 2)
+          for (int r = 0; r < n; r += kWidth) {
+            Vec slope[2];
+  #pragma GCC unroll 2
+            for (int i = 0; i < 2; ++i) {
+              const int at2 = (j + i) * n + r;
+              Vec e = expVec(load(scores + at2) - load(lse + r));
+              if (k0 == q0) e = (Vec)((VecI)e & (lanesFrom(0) >= j + i - r));  // not keys after the query
+              slope[i] = e * (load(dScores + at2) - load(delta + r));
+              storeHalf(p + at2, e);
+              storeHalf(ds + at2, slope[i]);
+            }
+            storeInts(dsPairs + j * n + 2 * r, halfPairs(slope[0], slope[1]));
           }
-          storeInts(dsPairs + j * n + 2 * r, halfPairs(slope[0], slope[1]));
-        }
-      const size_t to = static_cast<size_t>(k0) * wide;
-      wideProduct(n, d, {{{p, n, o.along, n / 2}}, 1, dv + to, 0, k0 < q0 && q0 > begin, 0, wide, {}, {}});
-      wideProduct(n, d, {{{ds, n, q.along, n / 2}}, 1, dk + to, 0, k0 < q0 && q0 > begin, 0, wide, {}, {}});
-      product(d, {{{kT + k0, padded, dsPairs, n / 2}}, 1, dqT, n / 16, k0 > 0, 2 * n, n, {}, {}});
+        const size_t to = static_cast<size_t>(k0) * wide;
+        wideProduct(n, d, {{{p, n, o.along, n / 2}}, 1, dv + to, 0, head > first || (k0 < q0 && q0 > begin), 0, wide, {}, {}});
+        wideProduct(n, d, {{{ds, n, q.along, n / 2}}, 1, dk + to, 0, head > first || (k0 < q0 && q0 > begin), 0, wide, {}, {}});
+        product(d, {{{kT + k0, padded, dsPairs, n / 2}}, 1, dqT, n / 16, k0 > 0, 2 * n, n, {}, {}});
+      }
+      transposeBlock(dqT, n, d, rows, g.scale, g.dq + at, width);
     }
-    transposeBlock(dqT, n, d, rows, g.scale, g.dq + at, width);
-  }
+  const bool last = s == g.rows;
   for (int r = 0; r < s; ++r)
     for (int i = 0; i < d; ++i) {
-      const size_t to = (static_cast<size_t>(item) * g.rows + r) * d + i, from = static_cast<size_t>(r) * wide + i;
-      g.dk[to] = dk[from];
-      g.dv[to] = dv[from];
+      const size_t to = static_cast<size_t>(r) * kvWidth + kvHead * d + i, from = static_cast<size_t>(r) * wide + i;
+      (last ? g.dk : g.dkFirst)[to] = dk[from];
+      (last ? g.dv : g.dvFirst)[to] = dv[from];
     }
 }
 constexpr auto kHalfAttentionBackward = halfAttentionBackward;

@@ -179,7 +179,7 @@ void Math::toBytes(Rows& x) {
 }
 
 void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
-                        const float* residual) {
+                        const float* residual, long ldy) {
   NarrowArgs g;
   g.n = w.n;
   g.k = w.k;
@@ -204,7 +204,7 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
   g.bias = w.bias.get();
   g.residual = residual;
   g.y = y;
-  g.ldy = w.n;
+  g.ldy = ldy;
   g.stream = 4.0 * x.rows * w.n >= kStreamBytes;
   const size_t scratch = narrowDxScratch();
   reserve(scratch);
@@ -223,8 +223,9 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
 }
 
 void Math::linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
-                  const float* residual) {
-  if (w.dtype != Dtype::Fp32) return narrowLinear(x, w, inner, b, y, residual);
+                  const float* residual, long ldy) {
+  if (!ldy) ldy = w.n;
+  if (w.dtype != Dtype::Fp32) return narrowLinear(x, w, inner, b, y, residual, ldy);
   if (x.rows > kSmallRows) {
     packRows(x, 0);
     if (inner) packRows(*inner, 1);
@@ -247,7 +248,7 @@ void Math::linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeigh
   }
   g.residual = residual;
   g.y = y;
-  g.ldy = w.n;
+  g.ldy = ldy;
   const int columns = panels(ops_, w.n);
   const double work = static_cast<double>(g.m) * g.n * g.k;
   const bool alone = threads() == 1 || work < (g.m <= kSmallRows ? kParallelDecode : kParallelWork);
@@ -469,10 +470,10 @@ void Math::attentionBackward(const std::vector<AttentionBackwardArgs>& sequences
   const size_t scratch = attentionBackwardScratch(longest, sequences[0].headDim);
   reserve(scratch);
   int items = 0;
-  for (const AttentionBackwardArgs& g : sequences) items += g.heads * g.parts;
+  for (const AttentionBackwardArgs& g : sequences) items += g.items();
   ranges(items, 1, [&](int i, int, int worker) {
     const AttentionBackwardArgs* g = sequences.data();
-    for (; i >= g->heads * g->parts; ++g) i -= g->heads * g->parts;
+    for (; i >= g->items(); ++g) i -= g->items();
     (g->half ? ops_.narrow->attentionBackward : ops_.attentionBackward)(*g, i, scratch_[worker].atLeast(scratch));
   });
 }

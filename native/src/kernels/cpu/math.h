@@ -81,9 +81,10 @@ class Math {
   const Ops& ops() const { return ops_; }
   int threads() const { return pool_.threads(); }
 
-  /// y = residual + x W^T + bias + inner B^T, with inner = the rows x A^T of this linear.
+  /// y = residual + x W^T + bias + inner B^T, with inner = the rows x A^T of this linear; rows of y and of the residual
+  /// ldy apart (0: N).
   void linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
-              const float* residual);
+              const float* residual, long ldy = 0);
   /// Up to three linears of the same few rows (at most kFewRows) in one parallel pass over their
   /// weights, each row with the LoRA of its segment (few.cpp). The segments cover all rows.
   void few(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
@@ -128,7 +129,7 @@ class Math {
   const float* packBlocks(const Rows& x, int slot, int blocks, const std::function<int(int)>& start);
   void toBytes(Rows& x);
   void narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeight* b, float* y,
-                    const float* residual);
+                    const float* residual, long ldy);
   void fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
   uint16_t* halfRoom(int rows, long width, int slot);
   void narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa, const PackedWeight* aTransposed, float* dx, bool add);

@@ -93,8 +93,8 @@ struct AttentionArgs {
   float* lse = nullptr;                   // [heads][rows], or none
 };
 
-/// Backward of the above over one whole sequence (start = 0), whose queries may be taken in parts: more heads than threads,
-/// or fewer, then end together.
+/// Backward of the above over one whole sequence (start = 0), whose queries may be taken in two parts: few heads then end
+/// together on several threads. The query heads of a key head are one item, which turns and rounds its keys once.
 struct AttentionBackwardArgs {
   bool half = false;  // bf16 products
   int parts = 1;
@@ -107,8 +107,12 @@ struct AttentionBackwardArgs {
   const float* dOut = nullptr;  // [S][heads*D]
   const float* lse = nullptr;   // [heads][S]
   float* dq = nullptr;          // [S][heads*D]
-  float* dk = nullptr;          // [heads][parts][S][D]: one copy per query head and part, of the keys up to the part's end; summed by the caller
-  float* dv = nullptr;          // the same
+  /// [S][kvHeads*D] of the last part of the queries, and of the first of two, which has keys up to its end only: the
+  /// caller adds them.
+  float *dk = nullptr, *dv = nullptr, *dkFirst = nullptr, *dvFirst = nullptr;
+
+  int items() const { return kvHeads * parts; }
+  int group() const { return heads / kvHeads; }
 };
 
 struct AdamArgs {
@@ -149,7 +153,7 @@ struct Ops {
   void (*rope)(float* x, const float* cosine, const float* sine, int headDim, float sign);
   /// Query rows [r0,r1) of one head; at most kPage of them. scratch: attentionScratch(D).
   void (*attention)(const AttentionArgs&, int head, int r0, int r1, float* scratch);
-  /// Part item % parts of the queries of head item / parts. scratch: attentionBackwardScratch(S, D).
+  /// Part item % parts of the queries of key head item / parts. scratch: attentionBackwardScratch(S, D).
   void (*attentionBackward)(const AttentionBackwardArgs&, int item, float* scratch);
   /// out = silu(gate) * up
   void (*swiglu)(const float* gate, const float* up, size_t n, float* out);

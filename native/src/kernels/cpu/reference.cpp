@@ -186,38 +186,42 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float*) {
 }
 
 void attentionBackward(const AttentionBackwardArgs& g, int item, float*) {
-  const int d = g.headDim, s = g.rows, width = g.heads * d, kvWidth = g.kvHeads * d, head = item / g.parts, part = item % g.parts;
-  const int kvHead = head / (g.heads / g.kvHeads);
+  const int d = g.headDim, s = g.rows, width = g.heads * d, kvWidth = g.kvHeads * d, kvHead = item / g.parts, part = item % g.parts;
+  const int start = backwardStart(s, g.parts, part), end = backwardStart(s, g.parts, part + 1);
   std::vector<double> dk(static_cast<size_t>(s) * d, 0.0), dv(static_cast<size_t>(s) * d, 0.0);
-  for (int r = backwardStart(s, g.parts, part); r < backwardStart(s, g.parts, part + 1); ++r) {
-    const size_t at = static_cast<size_t>(r) * width + head * d;
-    const float *q = g.q + at, *dOut = g.dOut + at, *out = g.out + at;
-    double delta = 0;
-    for (int i = 0; i < d; ++i) delta += static_cast<double>(dOut[i]) * out[i];
-    std::vector<double> dq(d, 0.0);
-    for (int j = 0; j <= r; ++j) {
-      const float* k = g.k + static_cast<size_t>(j) * kvWidth + kvHead * d;
-      const float* v = g.v + static_cast<size_t>(j) * kvWidth + kvHead * d;
-      double score = 0, dp = 0;
-      for (int i = 0; i < d; ++i) {
-        score += operand(g.scale * q[i], g.half) * operand(k[i], g.half);
-        dp += operand(dOut[i], g.half) * operand(v[i], g.half);
+  for (int head = kvHead * g.group(); head < (kvHead + 1) * g.group(); ++head)
+    for (int r = start; r < end; ++r) {
+      const size_t at = static_cast<size_t>(r) * width + head * d;
+      const float *q = g.q + at, *dOut = g.dOut + at, *out = g.out + at;
+      double delta = 0;
+      for (int i = 0; i < d; ++i) delta += static_cast<double>(dOut[i]) * out[i];
+      std::vector<double> dq(d, 0.0);
+      for (int j = 0; j <= r; ++j) {
+        const float* k = g.k + static_cast<size_t>(j) * kvWidth + kvHead * d;
+        const float* v = g.v + static_cast<size_t>(j) * kvWidth + kvHead * d;
+        double score = 0, dp = 0;
+        for (int i = 0; i < d; ++i) {
+          score += operand(g.scale * q[i], g.half) * operand(k[i], g.half);
+          dp += operand(dOut[i], g.half) * operand(v[i], g.half);
+        }
+        const double p = std::exp(score - g.lse[static_cast<size_t>(head) * s + r]);
+        const double ds = g.half ? operand(static_cast<float>(p * (dp - delta)), true) : p * (dp - delta);
+        const double weight = g.half ? operand(static_cast<float>(p), true) : p;
+        for (int i = 0; i < d; ++i) {
+          dq[i] += ds * g.scale * operand(k[i], g.half);
+          dk[static_cast<size_t>(j) * d + i] += ds * operand(g.scale * q[i], g.half);
+          dv[static_cast<size_t>(j) * d + i] += weight * operand(dOut[i], g.half);
+        }
       }
-      const double p = std::exp(score - g.lse[static_cast<size_t>(head) * s + r]);
-      const double ds = g.half ? operand(static_cast<float>(p * (dp - delta)), true) : p * (dp - delta);
-      const double weight = g.half ? operand(static_cast<float>(p), true) : p;
-      for (int i = 0; i < d; ++i) {
-        dq[i] += ds * g.scale * operand(k[i], g.half);
-        dk[static_cast<size_t>(j) * d + i] += ds * operand(g.scale * q[i], g.half);
-        dv[static_cast<size_t>(j) * d + i] += weight * operand(dOut[i], g.half);
-      }
+      for (int i = 0; i < d; ++i) g.dq[at + i] = static_cast<float>(dq[i]);
     }
-    for (int i = 0; i < d; ++i) g.dq[at + i] = static_cast<float>(dq[i]);
-  }
-  for (size_t i = 0; i < static_cast<size_t>(backwardStart(s, g.parts, part + 1)) * d; ++i) {
-    g.dk[static_cast<size_t>(item) * s * d + i] = static_cast<float>(dk[i]);
-    g.dv[static_cast<size_t>(item) * s * d + i] = static_cast<float>(dv[i]);
-  }
+  const bool last = part + 1 == g.parts;
+  for (int r = 0; r < end; ++r)
+    for (int i = 0; i < d; ++i) {
+      const size_t to = static_cast<size_t>(r) * kvWidth + kvHead * d + i, from = static_cast<size_t>(r) * d + i;
+      (last ? g.dk : g.dkFirst)[to] = static_cast<float>(dk[from]);
+      (last ? g.dv : g.dvFirst)[to] = static_cast<float>(dv[from]);
+    }
 }
 
 double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }

@@ -8,7 +8,8 @@
 // GEMM method: the weight lies in panels of 2*kWidth outputs, [K][panel]; the rows in blocks
 // [K][rows]. One register tile rows x panel runs over a block of K: one broadcast and two
 // multiply-adds per row and step. The next block goes on from the sums in C, so every output is a
-// plain sequential sum over k. Gradients of the inputs swap the roles (linearDx).
+// plain sequential sum over k. Gradients of the inputs run the same tiles over weights that are turned a block at a time
+// (linearDx), or swap the roles and turn the sums, where outputs are many and rows few (linearDxWide).
 #include "kernels/cpu/ops.h"
 #ifdef __AVX2__
 #include <immintrin.h>
@@ -867,10 +868,9 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float* scratch)
 
 void attentionBackward(const AttentionBackwardArgs& g, int item, float* scratch) {
   constexpr int n = hindsight::kAttentionTile;  // queries, and keys, of a block
-  const int d = g.headDim, s = g.rows, head = item / g.parts, part = item % g.parts;
+  const int d = g.headDim, s = g.rows, kvHead = item / g.parts, part = item % g.parts;
   const int start = hindsight::backwardStart(s, g.parts, part), end = hindsight::backwardStart(s, g.parts, part + 1), blocks = (end + n - 1) / n;
   const int width = g.heads * d, kvWidth = g.kvHeads * d;
-  const int kvHead = head / (g.heads / g.kvHeads);
   const float* keys = g.k + kvHead * d;
   const float* values = g.v + kvHead * d;
   float* kt = scratch;                                                       // [blocks][D][n]
@@ -889,42 +889,45 @@ void attentionBackward(const AttentionBackwardArgs& g, int item, float* scratch)
     transposeBlock(keys + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, keysT, n);
     transposeBlock(values + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, valuesT, n);
   }
-  float* dk = g.dk + static_cast<size_t>(item) * s * d;
-  float* dv = g.dv + static_cast<size_t>(item) * s * d;
-  for (size_t i = 0; i < static_cast<size_t>(end) * d; ++i) dk[i] = dv[i] = 0.0f;
-  for (int own = start / n; own < blocks; ++own) {
-    const int r0 = own * n, rows = s - r0 < n ? s - r0 : n;
-    const size_t at = static_cast<size_t>(r0) * width + head * d;
-    const float* dOut = g.dOut + at;
-    float* dq = g.dq + at;
-    float delta[n];
-    transposeBlock(g.q + at, width, rows, d, g.scale, qt, rows);
-    transposeBlock(dOut, width, rows, d, 1.0f, ot, rows);
-    for (int i = 0; i < rows; ++i) {
-      delta[i] = dot(dOut + static_cast<size_t>(i) * width, g.out + at + static_cast<size_t>(i) * width, d);
-      for (int j = 0; j < d; ++j) {
-        q[i * d + j] = g.scale * g.q[at + static_cast<size_t>(i) * width + j];
-        dq[static_cast<size_t>(i) * width + j] = 0.0f;
-      }
-    }
-    for (int block = 0; block <= own; ++block) {
-      const int base = block * n, count = s - base < n ? s - base : n;
-      smallGemm<1>(rows, n, d, qt, rows, kt + static_cast<size_t>(block) * d * n, n, p, n, false);
-      smallGemm<1>(rows, n, d, ot, rows, vt + static_cast<size_t>(block) * d * n, n, ds, n, false);
+  const bool last = part + 1 == g.parts;
+  float* dk = (last ? g.dk : g.dkFirst) + kvHead * d;
+  float* dv = (last ? g.dv : g.dvFirst) + kvHead * d;
+  for (int r = 0; r < end; ++r)
+    for (int i = 0; i < d; ++i) dk[static_cast<size_t>(r) * kvWidth + i] = dv[static_cast<size_t>(r) * kvWidth + i] = 0.0f;
+  for (int head = kvHead * g.group(); head < (kvHead + 1) * g.group(); ++head)
+    for (int own = start / n; own < blocks; ++own) {
+      const int r0 = own * n, rows = s - r0 < n ? s - r0 : n;
+      const size_t at = static_cast<size_t>(r0) * width + head * d;
+      const float* dOut = g.dOut + at;
+      float* dq = g.dq + at;
+      float delta[n];
+      transposeBlock(g.q + at, width, rows, d, g.scale, qt, rows);
+      transposeBlock(dOut, width, rows, d, 1.0f, ot, rows);
       for (int i = 0; i < rows; ++i) {
-        const int valid = r0 + i - base + 1 < n ? r0 + i - base + 1 : n;
-        expRow<n>(p + i * n, valid, g.lse[static_cast<size_t>(head) * s + r0 + i]);
-#pragma GCC unroll 8
-        for (int j = 0; j < n; j += kWidth)
-          store(ds + i * n + j, load(p + i * n + j) * (load(ds + i * n + j) - delta[i]));
+        delta[i] = dot(dOut + static_cast<size_t>(i) * width, g.out + at + static_cast<size_t>(i) * width, d);
+        for (int j = 0; j < d; ++j) {
+          q[i * d + j] = g.scale * g.q[at + static_cast<size_t>(i) * width + j];
+          dq[static_cast<size_t>(i) * width + j] = 0.0f;
+        }
       }
-      smallGemm<n>(rows, d, count, ds, 1, keys + static_cast<size_t>(base) * kvWidth, kvWidth, dq, width, true);
-      smallGemm<1>(count, d, rows, ds, n, q, d, dk + static_cast<size_t>(base) * d, d, true);
-      smallGemm<1>(count, d, rows, p, n, dOut, width, dv + static_cast<size_t>(base) * d, d, true);
+      for (int block = 0; block <= own; ++block) {
+        const int base = block * n, count = s - base < n ? s - base : n;
+        smallGemm<1>(rows, n, d, qt, rows, kt + static_cast<size_t>(block) * d * n, n, p, n, false);
+        smallGemm<1>(rows, n, d, ot, rows, vt + static_cast<size_t>(block) * d * n, n, ds, n, false);
+        for (int i = 0; i < rows; ++i) {
+          const int valid = r0 + i - base + 1 < n ? r0 + i - base + 1 : n;
+          expRow<n>(p + i * n, valid, g.lse[static_cast<size_t>(head) * s + r0 + i]);
+#pragma GCC unroll 8
+          for (int j = 0; j < n; j += kWidth)
+            store(ds + i * n + j, load(p + i * n + j) * (load(ds + i * n + j) - delta[i]));
+        }
+        smallGemm<n>(rows, d, count, ds, 1, keys + static_cast<size_t>(base) * kvWidth, kvWidth, dq, width, true);
+        smallGemm<1>(count, d, rows, ds, n, q, d, dk + static_cast<size_t>(base) * kvWidth, kvWidth, true);
+        smallGemm<1>(count, d, rows, p, n, dOut, width, dv + static_cast<size_t>(base) * kvWidth, kvWidth, true);
+      }
+      for (int i = 0; i < rows; ++i)
+        for (int j = 0; j < d; ++j) dq[static_cast<size_t>(i) * width + j] *= g.scale;
     }
-    for (int i = 0; i < rows; ++i)
-      for (int j = 0; j < d; ++j) dq[static_cast<size_t>(i) * width + j] *= g.scale;
-  }
 }
 
 // ---- softmax, AdamW --------------------------------------------------------------------------
