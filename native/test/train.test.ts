@@ -118,18 +118,20 @@ test('conformance 14: loss and gradients do not depend on the order or the split
   const rich = await richSequence();
   const other: TrainSequence = { ids: ids.subarray(0, 33), temperature: 1, pg: { positions: span(25, 33), advantages: filled(8, -0.5) }, ce: { positions: span(1, 9) } };
   const third: TrainSequence = { ids: randomIds(shape, 17, 4), temperature: 0.9, pg: { positions: span(3, 17), advantages: filled(14, 0.4) } };
-  const divisor = { pg: 3, opd: 1, splice: 1, kl: 1, ce: 2 };
-  const forward = await gradientOf([rich, other, third], { divisor });
-  const backward = await gradientOf([third, rich, other], { divisor });
+  // Enough for a pass in which the query heads of a key head are one item of attention's gradient.
+  const more = Array.from({ length: 8 }, (_, i): TrainSequence => ({ ids: randomIds(shape, 8 + i, 20 + i), temperature: 1, ce: { positions: span(1, 8 + i) } }));
+  const divisor = { pg: 3, opd: 1, splice: 1, kl: 1, ce: 10 };
+  const forward = await gradientOf([rich, other, third, ...more], { divisor });
+  const backward = await gradientOf([...more, third, rich, other], { divisor });
   await model.zeroGradients(adapter);
   const parts = [];
-  for (const sequence of [other, third, rich]) parts.push(await model.forwardBackward(adapter, [sequence], { ...settings, divisor }));
+  for (const sequence of [other, third, rich, ...more]) parts.push(await model.forwardBackward(adapter, [sequence], { ...settings, divisor }));
   const split = await model.gradients(adapter);
   const tolerance = 1e-6 * norm(forward.gradients);
   expect(maxDifference(flat(forward.gradients), flat(backward.gradients))).toBeLessThan(tolerance);
   expect(maxDifference(flat(forward.gradients), flat(split))).toBeLessThan(tolerance);
   expect(forward.loss.loss.pg).toBeCloseTo(backward.loss.loss.pg, 9);
-  expect(parts.reduce((sum, part) => sum + part.loss.pg, 0)).toBeCloseTo(forward.loss.loss.pg, 9);
+  expect(parts.slice(0, 3).reduce((sum, part) => sum + part.loss.pg, 0)).toBeCloseTo(forward.loss.loss.pg, 9);
   // Short sequences share a pass: each is still computed as if it were alone.
   const [second, last, first] = parts.map((part) => [...part.pgLogprobs]);
   expect([...forward.loss.pgLogprobs]).toEqual([first, second, last].flat());

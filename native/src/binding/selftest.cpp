@@ -385,7 +385,9 @@ void Bench::attention(bool half) {
   compare(name, dims({s - start, start, heads, kvHeads, d}), a.get(), b.get(), static_cast<size_t>(s - start) * width);
   compare(name + ".lse", dims({s - start, heads}), lseA.get(), lseB.get(), static_cast<size_t>(s - start) * heads);
   forward(plain_, 0, b.get(), lseB.get());
-  Floats grads[2][5];
+  const int span = this->size(2) == 1 ? 1 : group;
+  const size_t copies = static_cast<size_t>(group / span * parts) * s * kvWidth, sizes[3] = {size, copies, copies};
+  Floats grads[2][3];
   for (int side = 0; side < 2; ++side) {
     AttentionBackwardArgs g;
     g.half = half && fast_.narrow->attentionBackward != fast_.attentionBackward;  // with AVX2 fp32's own stands in
@@ -401,19 +403,22 @@ void Bench::attention(bool half) {
     g.dOut = dOut.get();
     g.lse = lseB.get();
     g.parts = parts;
-    for (Floats& grad : grads[side]) {
-      grad = allocateFloats(size);
-      for (size_t i = 0; i < size; ++i) grad[i] = 0;
+    g.span = span;
+    g.copySize = static_cast<size_t>(s) * kvWidth;
+    for (int i = 0; i < 3; ++i) {
+      grads[side][i] = allocateFloats(sizes[i]);
+      for (size_t j = 0; j < sizes[i]; ++j) grads[side][i][j] = 0;
     }
-    float** targets[] = {&g.dq, &g.dk, &g.dv, &g.dkFirst, &g.dvFirst};
-    for (int i = 0; i < 5; ++i) *targets[i] = grads[side][i].get();
+    g.dq = grads[side][0].get();
+    g.dk = grads[side][1].get();
+    g.dv = grads[side][2].get();
     for (int item = 0; item < g.items(); ++item) {
       const Ops& ops = side ? plain_ : fast_;
       (half ? ops.narrow->attentionBackward : ops.attentionBackward)(g, item, scratch.get());
     }
   }
-  const char* names[5] = {".dq", ".dk", ".dv", ".dkFirst", ".dvFirst"};
-  for (int i = 0; i < 5; ++i) compare(name + names[i], dims({s, heads, kvHeads, d}), grads[0][i].get(), grads[1][i].get(), size);
+  const char* names[3] = {".dq", ".dk", ".dv"};
+  for (int i = 0; i < 3; ++i) compare(name + names[i], dims({s, heads, kvHeads, d}), grads[0][i].get(), grads[1][i].get(), sizes[i]);
 }
 
 void Bench::pointwise() {

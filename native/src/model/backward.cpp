@@ -7,6 +7,9 @@
 
 namespace hindsight {
 
+/// Items of attention's gradient from which each may be longer.
+constexpr int kManyItems = 16;
+
 void Transformer::headBackward(const float* hidden, Rows dy, float* dX, float* dHidden) {
   const int rows = dy.rows;
   const PackedWeight* head = &weights_.head;
@@ -82,13 +85,15 @@ void Transformer::normRopeBackward(const float* in, const float* weight, const s
   });
 }
 
-/// Adds what the first of two parts of the queries gives the keys up to its end.
-void Transformer::addFirstParts(const float* first, const std::vector<Place>& places, float* out) {
+/// Adds the copies of dK or dV to the first.
+void Transformer::addCopies(const std::vector<AttentionBackwardArgs>& sequences, const std::vector<Place>& places, float* copies) {
   const int width = config_.kvWidth();
-  eachStretch(places, [&](const Place& place, int from, int to) {
-    if (backwardParts(place.rows) == 1) return;
-    const int end = std::min(to, place.first + backwardStart(place.rows, kBackwardParts, 1));
-    for (size_t i = static_cast<size_t>(from) * width; from < end && i < static_cast<size_t>(end) * width; ++i) out[i] += first[i];
+  eachStretch(places, [&](const Place& place, int first, int last) {
+    const AttentionBackwardArgs& a = sequences[&place - places.data()];
+    for (int c = 1; c < a.copies(); ++c) {
+      const int end = std::min(last, place.first + (c % a.parts ? backwardStart(place.rows, a.parts, 1) : place.rows));
+      for (size_t i = static_cast<size_t>(first) * width; first < end && i < static_cast<size_t>(end) * width; ++i) copies[i] += copies[c * a.copySize + i];
+    }
   });
 }
 
@@ -114,7 +119,12 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
   const size_t qSize = m * config_.qWidth(), kvSize = m * config_.kvWidth();
   float *dAttn = arena.take(qSize), *q = arena.take(qSize), *k = arena.take(kvSize);
   groupBackward(layer, {{kO, dHidden}}, {s.attn, rows, config_.qWidth()}, s.xa[groupOf(kO)], adapter, arena, dAttn, false);
-  float *dq = arena.take(qSize), *dk = arena.take(kvSize), *dv = arena.take(kvSize), *dkFirst = arena.take(kvSize), *dvFirst = arena.take(kvSize);
+  // With many items for the threads, the query heads of a key head are one.
+  int items = 0;
+  for (const Place& place : state.places) items += config_.kvHeads * backwardParts(place.rows);
+  const int group = config_.heads / config_.kvHeads, span = items >= kManyItems ? group : 1;
+  const size_t copies = static_cast<size_t>(group / span) * kBackwardParts;
+  float *dq = arena.take(qSize), *dk = arena.take(copies * kvSize), *dv = arena.take(copies * kvSize);
   normRope(s.q, w.qNorm.get(), state.places, config_.heads, q);
   normRope(s.k, w.kNorm.get(), state.places, config_.kvHeads, k);
   std::vector<AttentionBackwardArgs> sequences;
@@ -123,6 +133,7 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
     AttentionBackwardArgs a;
     a.half = layout_.half;
     a.parts = backwardParts(place.rows);
+    a.span = span;
     a.headDim = config_.headDim;
     a.heads = config_.heads;
     a.kvHeads = config_.kvHeads;
@@ -137,13 +148,12 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
     a.dq = dq + atQ;
     a.dk = dk + atKv;
     a.dv = dv + atKv;
-    a.dkFirst = dkFirst + atKv;
-    a.dvFirst = dvFirst + atKv;
+    a.copySize = kvSize;
     sequences.push_back(a);
   }
   math_.attentionBackward(sequences);
-  addFirstParts(dkFirst, state.places, dk);
-  addFirstParts(dvFirst, state.places, dv);
+  addCopies(sequences, state.places, dk);
+  addCopies(sequences, state.places, dv);
   normRopeBackward(s.q, w.qNorm.get(), state.places, config_.heads, dq);
   normRopeBackward(s.k, w.kNorm.get(), state.places, config_.kvHeads, dk);
 
@@ -160,7 +170,7 @@ size_t Transformer::backwardFloats(int rows, const Adapter& adapter) const {
   const size_t m = rows, h = config_.hidden, inner = config_.intermediate, q = config_.qWidth(), kv = config_.kvWidth(), r = adapter.rank;
   const size_t lora = m * kGroups * adapter.widest() + r * (2 * h + q + 2 * kv + 2 * inner);
   const size_t fp32 = weights_.dtype == Dtype::Fp32 ? h + inner : 0, fp32Gradients = weights_.dtype == Dtype::Bf16 ? 0 : 2 * inner;  // else rounded at once
-  return m * (fp32 + fp32Gradients + h + inner + 3 * q + 5 * kv) + lora + 48 * (kSlack + 16);
+  return m * (fp32 + fp32Gradients + h + inner + (3 + 2 * kBackwardParts) * q + kv) + lora + 48 * (kSlack + 16);
 }
 
 void Transformer::backward(const TrainState& state, Adapter& adapter, Arena& scratch, float* dHidden, const std::function<void()>& pause) {

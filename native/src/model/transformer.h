@@ -119,7 +119,7 @@ class Transformer {
     else math_.ranges(rows, 64, part);
   }
   void normRope(const float* in, const float* weight, const std::vector<Place>& places, int heads, float* out);
-  void addFirstParts(const float* first, const std::vector<Place>& places, float* out);
+  void addCopies(const std::vector<AttentionBackwardArgs>& sequences, const std::vector<Place>& places, float* copies);
   void normRopeBackward(const float* in, const float* weight, const std::vector<Place>& places, int heads, float* d);
   void attend(const std::vector<Place>& places, const float* q, float* out, float* lse);
   void storeKv(const float* k, const float* v, const std::vector<Place>& places);

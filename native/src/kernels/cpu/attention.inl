@@ -167,9 +167,9 @@ inline void bringRows(const float* x, long ldx, int rows, int d) {
 
 void halfAttentionBackward(const AttentionBackwardArgs& g, int item, float* scratch) {
   constexpr int n = kAttentionTile;
-  const int kvHead = item / g.parts, begin = hindsight::backwardStart(g.rows, g.parts, item % g.parts), s = hindsight::backwardStart(g.rows, g.parts, item % g.parts + 1);
+  const int first = item / g.parts * g.span, kvHead = first / (g.heads / g.kvHeads), begin = hindsight::backwardStart(g.rows, g.parts, item % g.parts), s = hindsight::backwardStart(g.rows, g.parts, item % g.parts + 1);
   const int d = g.headDim, wide = padded32(d), padded = (s + n - 1) / n * n;
-  const int width = g.heads * d, kvWidth = g.kvHeads * d, first = kvHead * g.group();
+  const int width = g.heads * d, kvWidth = g.kvHeads * d;
   float* dk = scratch;                                  // [padded][wide]
   float* dv = dk + static_cast<size_t>(padded) * wide;  // [padded][wide]
   float* turned = dv + static_cast<size_t>(padded) * wide;  // [d][64]
@@ -202,7 +202,7 @@ void halfAttentionBackward(const AttentionBackwardArgs& g, int item, float* scra
     transposeBlock(keys, kvWidth, count, d, 1.0f, turned, n);
     for (int i = 0; i < d; ++i) toBf16(turned + i * n, n, kT + static_cast<size_t>(i) * padded + base);
   }
-  for (int head = first; head < first + g.group(); ++head)
+  for (int head = first; head < first + g.span; ++head)
     for (int q0 = begin; q0 < s; q0 += n) {
       const int rows = s - q0 < n ? s - q0 : n;
       const size_t at = static_cast<size_t>(q0) * width + head * d;
@@ -240,12 +240,11 @@ void halfAttentionBackward(const AttentionBackwardArgs& g, int item, float* scra
       }
       transposeBlock(dqT, n, d, rows, g.scale, g.dq + at, width);
     }
-  const bool last = s == g.rows;
   for (int r = 0; r < s; ++r)
     for (int i = 0; i < d; ++i) {
-      const size_t to = static_cast<size_t>(r) * kvWidth + kvHead * d + i, from = static_cast<size_t>(r) * wide + i;
-      (last ? g.dk : g.dkFirst)[to] = dk[from];
-      (last ? g.dv : g.dvFirst)[to] = dv[from];
+      const size_t to = g.copy(item) + static_cast<size_t>(r) * kvWidth + kvHead * d + i, from = static_cast<size_t>(r) * wide + i;
+      g.dk[to] = dk[from];
+      g.dv[to] = dv[from];
     }
 }
 constexpr auto kHalfAttentionBackward = halfAttentionBackward;

@@ -93,11 +93,12 @@ struct AttentionArgs {
   float* lse = nullptr;                   // [heads][rows], or none
 };
 
-/// Backward of the above over one whole sequence (start = 0), whose queries may be taken in two parts: few heads then end
-/// together on several threads. The query heads of a key head are one item, which turns and rounds its keys once.
+/// Backward of the above over one whole sequence (start = 0). An item is `span` query heads of one key head, whose keys are
+/// turned and rounded once for them, with one of the parts of the queries. Few heads a span, and two parts, end together on
+/// several threads; many leave fewer copies to add.
 struct AttentionBackwardArgs {
   bool half = false;  // bf16 products
-  int parts = 1;
+  int parts = 1, span = 1;
   int headDim = 0, heads = 0, kvHeads = 0, rows = 0;
   float scale = 0;
   const float* q = nullptr;     // [S][heads*D], rotated
@@ -107,12 +108,14 @@ struct AttentionBackwardArgs {
   const float* dOut = nullptr;  // [S][heads*D]
   const float* lse = nullptr;   // [heads][S]
   float* dq = nullptr;          // [S][heads*D]
-  /// [S][kvHeads*D] of the last part of the queries, and of the first of two, which has keys up to its end only: the
-  /// caller adds them.
-  float *dk = nullptr, *dv = nullptr, *dkFirst = nullptr, *dvFirst = nullptr;
+  float* dk = nullptr;          // [S][kvHeads*D], in copies() copies, `copySize` apart, for the caller to add
+  float* dv = nullptr;          // the same
+  size_t copySize = 0;
 
-  int items() const { return kvHeads * parts; }
-  int group() const { return heads / kvHeads; }
+  int items() const { return heads / span * parts; }
+  int copies() const { return heads / kvHeads / span * parts; }
+  /// That of an item. The first is whole; those of the first of two parts have keys up to its end only.
+  size_t copy(int item) const { return (item / parts % (heads / kvHeads / span) * parts + parts - 1 - item % parts) * copySize; }
 };
 
 struct AdamArgs {
@@ -153,7 +156,7 @@ struct Ops {
   void (*rope)(float* x, const float* cosine, const float* sine, int headDim, float sign);
   /// Query rows [r0,r1) of one head; at most kPage of them. scratch: attentionScratch(D).
   void (*attention)(const AttentionArgs&, int head, int r0, int r1, float* scratch);
-  /// Part item % parts of the queries of key head item / parts. scratch: attentionBackwardScratch(S, D).
+  /// Part item % parts of the queries of span item / parts. scratch: attentionBackwardScratch(S, D).
   void (*attentionBackward)(const AttentionBackwardArgs&, int item, float* scratch);
   /// out = silu(gate) * up
   void (*swiglu)(const float* gate, const float* up, size_t n, float* out);

@@ -186,10 +186,10 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float*) {
 }
 
 void attentionBackward(const AttentionBackwardArgs& g, int item, float*) {
-  const int d = g.headDim, s = g.rows, width = g.heads * d, kvWidth = g.kvHeads * d, kvHead = item / g.parts, part = item % g.parts;
+  const int d = g.headDim, s = g.rows, width = g.heads * d, kvWidth = g.kvHeads * d, first = item / g.parts * g.span, kvHead = first / (g.heads / g.kvHeads), part = item % g.parts;
   const int start = backwardStart(s, g.parts, part), end = backwardStart(s, g.parts, part + 1);
   std::vector<double> dk(static_cast<size_t>(s) * d, 0.0), dv(static_cast<size_t>(s) * d, 0.0);
-  for (int head = kvHead * g.group(); head < (kvHead + 1) * g.group(); ++head)
+  for (int head = first; head < first + g.span; ++head)
     for (int r = start; r < end; ++r) {
       const size_t at = static_cast<size_t>(r) * width + head * d;
       const float *q = g.q + at, *dOut = g.dOut + at, *out = g.out + at;
@@ -215,12 +215,11 @@ void attentionBackward(const AttentionBackwardArgs& g, int item, float*) {
       }
       for (int i = 0; i < d; ++i) g.dq[at + i] = static_cast<float>(dq[i]);
     }
-  const bool last = part + 1 == g.parts;
   for (int r = 0; r < end; ++r)
     for (int i = 0; i < d; ++i) {
-      const size_t to = static_cast<size_t>(r) * kvWidth + kvHead * d + i, from = static_cast<size_t>(r) * d + i;
-      (last ? g.dk : g.dkFirst)[to] = static_cast<float>(dk[from]);
-      (last ? g.dv : g.dvFirst)[to] = static_cast<float>(dv[from]);
+      const size_t to = g.copy(item) + static_cast<size_t>(r) * kvWidth + kvHead * d + i, from = static_cast<size_t>(r) * d + i;
+      g.dk[to] = static_cast<float>(dk[from]);
+      g.dv[to] = static_cast<float>(dv[from]);
     }
 }
 

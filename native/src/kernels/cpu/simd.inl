@@ -868,7 +868,7 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float* scratch)
 
 void attentionBackward(const AttentionBackwardArgs& g, int item, float* scratch) {
   constexpr int n = hindsight::kAttentionTile;  // queries, and keys, of a block
-  const int d = g.headDim, s = g.rows, kvHead = item / g.parts, part = item % g.parts;
+  const int d = g.headDim, s = g.rows, first = item / g.parts * g.span, kvHead = first / (g.heads / g.kvHeads), part = item % g.parts;
   const int start = hindsight::backwardStart(s, g.parts, part), end = hindsight::backwardStart(s, g.parts, part + 1), blocks = (end + n - 1) / n;
   const int width = g.heads * d, kvWidth = g.kvHeads * d;
   const float* keys = g.k + kvHead * d;
@@ -889,12 +889,11 @@ void attentionBackward(const AttentionBackwardArgs& g, int item, float* scratch)
     transposeBlock(keys + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, keysT, n);
     transposeBlock(values + static_cast<size_t>(base) * kvWidth, kvWidth, count, d, 1.0f, valuesT, n);
   }
-  const bool last = part + 1 == g.parts;
-  float* dk = (last ? g.dk : g.dkFirst) + kvHead * d;
-  float* dv = (last ? g.dv : g.dvFirst) + kvHead * d;
+  float* dk = g.dk + g.copy(item) + kvHead * d;
+  float* dv = g.dv + g.copy(item) + kvHead * d;
   for (int r = 0; r < end; ++r)
     for (int i = 0; i < d; ++i) dk[static_cast<size_t>(r) * kvWidth + i] = dv[static_cast<size_t>(r) * kvWidth + i] = 0.0f;
-  for (int head = kvHead * g.group(); head < (kvHead + 1) * g.group(); ++head)
+  for (int head = first; head < first + g.span; ++head)
     for (int own = start / n; own < blocks; ++own) {
       const int r0 = own * n, rows = s - r0 < n ? s - r0 : n;
       const size_t at = static_cast<size_t>(r0) * width + head * d;
