@@ -141,6 +141,25 @@ describe('sampling', () => {
   });
 });
 
+test('samples of a large vocabulary follow the softmax from its first part to its last', async () => {
+  const wide = { ...shape, vocab: 5000 };
+  const large = await loadNative().load({ dir: writeModel(wide), threads: 1 });
+  const ids = randomIds(wide, 8);
+  const { topIds, topLogprobs } = await large.score({ ids: Int32Array.of(...ids, 0), positions: Int32Array.of(8), temperature: 1, topK: wide.vocab });
+  const tenth = (id: number) => Math.floor((id * 10) / wide.vocab);
+  const mass = new Array<number>(10).fill(0);
+  topIds.forEach((id, i) => (mass[tenth(id)] = (mass[tenth(id)] ?? 0) + Math.exp(topLogprobs[i] ?? 0)));
+  const counts = new Array<number>(10).fill(0);
+  for (let seed = 0; seed < 600; seed++) {
+    const { tokens } = await large.generate({ id: 1, prompt: ids, maxTokens: 1, temperature: 1, seed });
+    const at = tenth(tokens[0] ?? -1);
+    counts[at] = (counts[at] ?? 0) + 1;
+  }
+  large.close();
+  expect(mass.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 4);
+  mass.forEach((p, i) => expect(Math.abs((counts[i] ?? 0) / 600 - p)).toBeLessThan(4 * Math.sqrt((p * (1 - p)) / 600)));
+});
+
 describe('ends of a response', () => {
   test('stop ids, stop strings, end-of-sequence ids, length', async () => {
     const free = await generate();

@@ -145,7 +145,7 @@ GenerateResult DeviceEngine::generate(const GenerateRequest& g, Adapter* adapter
         const float unmasked = row.logits[row.next];  // the greedy choice, whose log-prob gives the sum
         std::vector<float> masked = row.logits;
         response.mask(masked.data());
-        token = sample(masked.data(), config_.vocab, g.sampling, random);
+        token = sample(*opsFor(bestIsa()), masked.data(), config_.vocab, g.sampling, random);
         logprob = row.logprob + (row.logits[token] - unmasked) / g.logprobTemperature;
       }
       result.tokens.push_back(token);

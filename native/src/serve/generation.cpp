@@ -17,7 +17,7 @@ void Generation::take(float* logits, const Ops& ops, int vocab, const std::vecto
   const float inverse = 1.0f / request.logprobTemperature;
   const double total = ops.logSumExp(logits, vocab, inverse);  // of the full softmax, before any mask
   if (constraint) constraint->mask(logits, vocab, request.sampling.temperature <= 0);
-  const int token = sample(logits, vocab, request.sampling, random);
+  const int token = sample(ops, logits, vocab, request.sampling, random);
   const float logprob = static_cast<float>(static_cast<double>(logits[token]) * inverse - total);
   result.tokens.push_back(token);
   result.logprobs.push_back(logprob);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/cpu/ops.h"
 #include "serve/random.h"
 
 namespace hindsight {
@@ -15,7 +16,7 @@ struct Sampling {
 
 /// Largest logit; the lowest id on a tie.
 int argmax(const float* z, int vocab);
-int sample(const float* z, int vocab, const Sampling& sampling, Random& random);
+int sample(const Ops& ops, const float* z, int vocab, const Sampling& sampling, Random& random);
 /// Ids of the k largest logits, best first; the lowest id on a tie.
 std::vector<int32_t> topIds(const float* z, int vocab, int k);
 

@@ -117,7 +117,7 @@ inline void addColumns(const Whole* parts, int count, int column, const char* c,
 /// The same for 64 columns of up to 16 rows, which decode: weights come from memory, so they are asked for well ahead.
 template <bool Bytes>
 inline void addRows(const Whole* parts, int count, const char* c, long ldc, bool add, char* to, long ldto, Lines& lines) {
-  constexpr long far = 3 * kMatrix;  // lanes
+  constexpr long far = 6 * kMatrix;  // lanes; to the second-level cache, which has room for more requests than the first
   if (add) loadMatrix<0>(c, ldc), loadMatrix<1>(c + 64, ldc), loadMatrix<2>(c + 128, ldc), loadMatrix<3>(c + 192, ldc);
   else zeroMatrix<0>(), zeroMatrix<1>(), zeroMatrix<2>(), zeroMatrix<3>();
   for (int i = 0; i < count; ++i) {
@@ -125,7 +125,7 @@ inline void addRows(const Whole* parts, int count, const char* c, long ldc, bool
     const char *a = part.a, *b = part.b;
     for (int s = 0; s < part.steps; ++s, a += 64, b += kMatrix * part.ldb) {
       for (int g = 0; g < kMatrix; ++g)
-        for (int line = 0; line < 4; ++line) __builtin_prefetch(b + (far + g) * part.ldb + 64 * line, 0, 3);
+        for (int line = 0; line < 4; ++line) __builtin_prefetch(b + (far + g) * part.ldb + 64 * line, 0, 2);
       loadMatrix<4>(a, part.lda);
       loadMatrix<6>(b, part.ldb);
       addProduct<Bytes, 0, 4, 6>();
