@@ -409,19 +409,13 @@ void Bench::attentions() {
   for (const Segment& s : segments) {
     const size_t at = static_cast<size_t>(s.row0) * width, kvAt = static_cast<size_t>(s.row0) * kvWidth;
     plainAttention(s.rows, 0, heads, kvHeads, d, scale, &q[at], &k[kvAt], &v[kvAt], &out[at], &lse[s.row0], rows);
-    Numbers own(static_cast<size_t>(heads) * s.rows), gk(static_cast<size_t>(heads) * s.rows * d), gv(gk.size());
+    Numbers own(static_cast<size_t>(heads) * s.rows);
     for (int h = 0; h < heads; ++h) std::copy_n(&lse[static_cast<size_t>(h) * rows + s.row0], s.rows, &own[static_cast<size_t>(h) * s.rows]);
     hindsight::AttentionBackwardArgs b;
+    b.span = group;
     b.headDim = d; b.heads = heads; b.kvHeads = kvHeads; b.rows = s.rows; b.scale = scale;
-    b.q = &q[at]; b.k = &k[kvAt]; b.v = &v[kvAt]; b.out = &out[at]; b.dOut = &dOut[at]; b.lse = own.data(); b.dq = &dq[at]; b.dk = gk.data(); b.dv = gv.data();
-    for (int h = 0; h < heads; ++h) referenceOps()->attentionBackward(b, h, nullptr);
-    for (int h = 0; h < heads; ++h)
-      for (int r = 0; r < s.rows; ++r)
-        for (int i = 0; i < d; ++i) {
-          const size_t to = kvAt + (static_cast<size_t>(r) * kvHeads + h / group) * d + i, from = (static_cast<size_t>(h) * s.rows + r) * d + i;
-          dk[to] += gk[from];
-          dv[to] += gv[from];
-        }
+    b.q = &q[at]; b.k = &k[kvAt]; b.v = &v[kvAt]; b.out = &out[at]; b.dOut = &dOut[at]; b.lse = own.data(); b.dq = &dq[at]; b.dk = &dk[kvAt]; b.dv = &dv[kvAt];
+    for (int item = 0; item < b.items(); ++item) referenceOps()->attentionBackward(b, item, nullptr);
   }
   const auto tiles = tilesOf(segments);
   const auto dSegments = upload(segments);
