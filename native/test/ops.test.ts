@@ -1,5 +1,6 @@
 /** Every fast op against the plain one, on random shapes whose tails and heads do not fit. */
-import { describe, expect, test } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { GEMM_BOUNDS } from '../bench/rates.ts';
 import { loadNative } from '../index.ts';
 
@@ -8,6 +9,10 @@ import { loadNative } from '../index.ts';
  * difference in the last bit of fp32 can tip one such rounding: one unit of bf16, 2^-8 of a weight that is 1 at most.
  */
 const bound = (op: string): number => (/^(attention\.bf16(\.d[qkv])?|swiglu(Backward)?\.bf16.*)$/.test(op) ? 2 ** -8 : 2e-5);
+
+// These tests block their thread, all together for a minute where there are many instruction sets. The runner gives up
+// on a thread that does not hear it for so long, so it is listened to between two.
+beforeEach(() => setImmediate());
 
 describe.each(loadNative().isas.filter((isa) => isa !== 'reference'))('%s', (isa) => {
   test('every op agrees with the reference on 80 random shapes', () => {

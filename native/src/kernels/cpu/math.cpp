@@ -278,7 +278,7 @@ void Math::linear(Rows& x, const PackedWeight& w, Rows* inner, const PackedWeigh
 }
 
 void Math::narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa,
-                    const PackedWeight* aTransposed, float* dx, bool add) {
+                    const PackedWeight* aTransposed, float* dx, bool add, long lddx) {
   NarrowDxArgs g;
   g.k = w[0]->k;
   g.terms = terms;
@@ -303,7 +303,7 @@ void Math::narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
     g.w2 = reinterpret_cast<const uint16_t*>(aTransposed->data.get());
   }
   g.dx = dx;
-  g.lddx = g.k;
+  g.lddx = lddx;
   g.add = add;
   g.stream = 4.0 * dy[0].rows * g.k >= kStreamBytes;
   const size_t scratch = narrowDxScratch();
@@ -322,12 +322,13 @@ void Math::packGradient(Rows& dy, int slot) {
 }
 
 void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa, const PackedWeight* a, float* dx, bool add, long lddx) {
-  if (w[0]->dtype != Dtype::Fp32) return narrowDx(dy, w, terms, dxa, a, dx, add);
+  if (!lddx) lddx = w[0]->k;
+  if (w[0]->dtype != Dtype::Fp32) return narrowDx(dy, w, terms, dxa, a, dx, add, lddx);
   LinearDxArgs g;
   g.m = dy[0].rows;
   g.k = w[0]->k;
   g.dx = dx;
-  g.lddx = lddx ? lddx : g.k;
+  g.lddx = lddx;
   g.stream = 4.0 * g.m * g.k >= kStreamBytes;
   double work = 0;
   for (int t = 0; t < terms + (dxa ? 1 : 0); ++t) {
@@ -335,7 +336,7 @@ void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
     const PackedWeight& weight = t < terms ? *w[t] : *a;
     packGradient(d, t);
     if (d.columns) {
-      wideDx(d, weight, dx, g.lddx, add);
+      wideDx(d, weight, dx, lddx, add);
       add = true;
       continue;
     }

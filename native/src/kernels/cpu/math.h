@@ -132,7 +132,7 @@ class Math {
                     const float* residual, long ldy);
   void fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
   uint16_t* halfRoom(int rows, long width, int slot);
-  void narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa, const PackedWeight* aTransposed, float* dx, bool add);
+  void narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa, const PackedWeight* aTransposed, float* dx, bool add, long lddx);
   void wideDx(const Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add);
   void narrowOuter(const Rows& p, const Rows& q, float* out);
   void toWords(Rows& x);
