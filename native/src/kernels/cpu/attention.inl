@@ -222,7 +222,7 @@ void halfAttentionBackward(const AttentionBackwardArgs& g, int item, float* scra
         for (int j = 0; j < n; j += 2)
           for (int r = 0; r < n; r += kWidth) {
             Vec slope[2];
-  #pragma GCC unroll 2
+#pragma GCC unroll 2
             for (int i = 0; i < 2; ++i) {
               const int at2 = (j + i) * n + r;
               Vec e = expVec(load(scores + at2) - load(lse + r));
