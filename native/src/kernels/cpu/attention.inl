@@ -29,11 +29,11 @@ inline void product(int m, BfTile t) {
 #endif
   const int blocks = blockCount(m, mostRows(t.strips));
   BfTile here = t;
-  for (int i = 0; i < blocks; ++i) {
-    const int first = tileStart(m, blocks, i);
-    for (int j = 0; j < t.parts; ++j) here.part[j].a = t.part[j].a + first * t.part[j].lda;
-    here.c = t.c + first * t.ldc;
-    bf16Tile(tileStart(m, blocks, i + 1) - first, here);
+  TileWalk tile(m, blocks);
+  for (int i = 0; i < blocks; ++i, tile.next()) {
+    for (int j = 0; j < t.parts; ++j) here.part[j].a = t.part[j].a + tile.start() * t.part[j].lda;
+    here.c = t.c + tile.start() * t.ldc;
+    bf16Tile(tile.rows(), here);
   }
 }
 

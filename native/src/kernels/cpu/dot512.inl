@@ -22,7 +22,8 @@ class Asking {
   inline __attribute__((always_inline)) void step() {
     for (aheadDue_ += ahead_; aheadDue_ >= steps_; aheadDue_ -= steps_, next_ += 64) __builtin_prefetch(next_, 0, 2);
     if (!finish_.to) return;
-    for (targetDue_ += Rows * Strips; targetDue_ >= steps_; targetDue_ -= steps_, ++line_) {
+    // In the first half of the steps: a line that is written before it has come holds up all stores behind it.
+    for (targetDue_ += 2 * Rows * Strips; targetDue_ >= steps_ && line_ < Rows * Strips; targetDue_ -= steps_, ++line_) {
       const long at = line_ / Strips * finish_.ldto + 16 * (line_ % Strips);
       bringToWrite(finish_.to + at);
       if (finish_.residual && finish_.residual != finish_.to) __builtin_prefetch(finish_.residual + at);

@@ -42,8 +42,9 @@ void few(const FewArgs& g, int p, float* scratch) {
       widenBytes(static_cast<const int8_t*>(g.w) + at, length / 4, wide);
       pairs = wide;
     }
-    for (int i = 0; i < blocks; ++i) {
-      const int first = tileStart(rows, blocks, i), count = tileStart(rows, blocks, i + 1) - first;
+    TileWalk tile(rows, blocks);
+    for (int i = 0; i < blocks; ++i, tile.next()) {
+      const int first = tile.start(), count = tile.rows();
       float* c = scratch + static_cast<size_t>(first) * kNarrowPanel;
       if (bytes) int8Tile(count, {g.xBytes + static_cast<size_t>(first) * k + k0, k, static_cast<const int8_t*>(g.w) + at, length / 4, reinterpret_cast<int32_t*>(c), k0 > 0, nullptr, nullptr, nullptr, {}, {}});
       else bf16Tile(count, {{{g.x + static_cast<size_t>(first) * k + k0, k, pairs, length / 2}}, 1, c, strips, k0 > 0, 2 * kNarrowPanel, kNarrowPanel, {}, {}});
@@ -64,8 +65,9 @@ void few(const FewArgs& g, int p, float* scratch) {
     if (!lora.k) continue;
     const uint16_t* b = lora.b + static_cast<size_t>(n0) * padded4(lora.k);
     const int parts = blockCount(lora.rows, kTileRows);
-    for (int i = 0; i < parts; ++i) {
-      const int first = tileStart(lora.rows, parts, i), count = tileStart(lora.rows, parts, i + 1) - first;
+    TileWalk tile(lora.rows, parts);
+    for (int i = 0; i < parts; ++i, tile.next()) {
+      const int first = tile.start(), count = tile.rows();
       const uint16_t* a = lora.inner + first * lora.ld;
       bf16Tile(count, {{{a, lora.ld, b, padded4(lora.k) / 2}}, 1, scratch + static_cast<size_t>(lora.first + first) * kNarrowPanel, strips, true, 2 * kNarrowPanel, kNarrowPanel, {}, {}});
     }

@@ -24,11 +24,11 @@ typedef uint16_t VecH __attribute__((vector_size(kWidth * 2)));
 typedef uint16_t VecHAt __attribute__((vector_size(kWidth * 2), aligned(2), may_alias));
 typedef int32_t VecIAt __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
 #ifdef NARROW_MATRIX_TILES
-/// Rows of a tile; most inputs of a block, so that its weights stay in the first-level cache while all rows pass by (twice
-/// as many where they are bytes); blocks of whole steps of the tile.
-constexpr int kTileRows = 32, kBlockK = 256, kStepK = 32;
+/// Rows of a tile; most inputs of a block, so that its weights stay in the first-level cache while all rows pass by; blocks
+/// of whole steps of the tile.
+constexpr int kTileRows = 32, kBlockK = 256, kByteBlockK = 2 * kBlockK, kStepK = 32;
 #else
-constexpr int kTileRows = hindsight::kNarrowRows, kBlockK = kNarrowK, kStepK = 4;
+constexpr int kTileRows = hindsight::kNarrowRows, kBlockK = kNarrowK, kByteBlockK = 4 * kBlockK, kStepK = 4;
 #endif
 /// Most panels of a call of narrowLinear.
 #ifdef NARROW_OWN_PRODUCTS
@@ -44,15 +44,23 @@ constexpr int mostRows(int) { return kTileRows; }
 #endif
 /// Most rows of a call, in whole tiles.
 constexpr int kSpanRows = hindsight::kNarrowSpan / kTileRows * kTileRows;
-/// Where tile i of `tiles` begins: tiles of nearly equal height, or whole ones as long as they last.
-inline int tileStart(int rows, int tiles, int i) {
+/// Tiles of nearly equal height one after the other, or whole ones as long as they last.
 #ifdef NARROW_MATRIX_TILES
-  static_cast<void>(tiles);
-  return i * kTileRows < rows ? i * kTileRows : rows;
+class TileWalk {
+ public:
+  TileWalk(int rows, int) : rows_(rows) {}
+  int start() const { return start_; }
+  int rows() const { return rows_ - start_ < kTileRows ? rows_ - start_ : kTileRows; }
+  void next() { start_ += rows(); }
+
+ private:
+  int rows_, start_ = 0;
+};
 #else
-  return blockStart(rows, tiles, i);
+struct TileWalk : BlockWalk {
+  TileWalk(int rows, int tiles) : BlockWalk(rows, tiles, 0) {}
+};
 #endif
-}
 
 inline VecI loadInts(const void* p) { return *static_cast<const VecIAt*>(p); }
 inline void storeInts(void* p, VecI v) { *static_cast<VecIAt*>(p) = v; }
@@ -67,11 +75,9 @@ struct Ahead {
   const void* from = nullptr;
   int lines = 0;
 };
-/// Share i of `shares` of the `lines` cache lines at p.
-inline Ahead share(const void* p, int lines, int shares, int i) {
-  const int each = (lines + shares - 1) / shares;
-  return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each};
-}
+/// Lines of a share of `lines`, and share i of that size of the memory at p.
+inline int shareLines(int lines, int shares) { return (lines + shares - 1) / shares; }
+inline Ahead share(const void* p, int each, int i) { return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each}; }
 /// One product of a tile: rows of A lda apart, `groups` lanes of B.
 struct Part {
   const uint16_t* a;
@@ -372,7 +378,7 @@ void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
   const bool bytes = g.xBytes != nullptr, widen = g.wScale && !bytes, whole = cols == kNarrowPanel;
   const int blocks = blockCount(count, bytes ? kTileRows : mostRows(strips));
   auto* wide = reinterpret_cast<uint16_t*>(scratch + static_cast<size_t>(hindsight::kNarrowSpan) * kNarrowPanel);
-  const int step = hindsight::blockLength(k, bytes ? 2 * kBlockK : kBlockK, bytes ? 2 * kStepK : kStepK), itemBytes = g.wScale ? 1 : 2;
+  const int step = hindsight::blockLength(k, bytes ? kByteBlockK : kBlockK, bytes ? 2 * kStepK : kStepK), itemBytes = g.wScale ? 1 : 2;
   const bool more = n0 + kNarrowPanel < g.n;  // the next panel lies behind this one
   for (int k0 = 0; k0 < k; k0 += step) {
     const int length = k - k0 < step ? k - k0 : step;
@@ -380,17 +386,18 @@ void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
     const size_t at = static_cast<size_t>(n0) * k + static_cast<size_t>(k0) * kNarrowPanel;
     const auto* block = static_cast<const char*>(g.w) + at * itemBytes;
     const auto* pairs = reinterpret_cast<const uint16_t*>(block);
-    const int ahead = !last || more ? length * itemBytes : 0;
+    const int ahead = shareLines(!last || more ? length * itemBytes : 0, blocks);
     if (widen) {
       widenBytes(reinterpret_cast<const int8_t*>(block), length / 4, wide);
       pairs = wide;
     }
-    for (int i = 0; i < blocks; ++i) {
-      const int first = tileStart(count, blocks, i), rows = tileStart(count, blocks, i + 1) - first, row = r0 + first;
+    TileWalk tile(count, blocks);
+    for (int i = 0; i < blocks; ++i, tile.next()) {
+      const int first = tile.start(), rows = tile.rows(), row = r0 + first;
       float* c = scratch + static_cast<size_t>(first) * kNarrowPanel;
       const size_t to = static_cast<size_t>(row) * g.ldy + n0;
       const Finish out{g.y + to, g.ldy, g.bias ? g.bias + n0 : nullptr, g.residual ? g.residual + to : nullptr, g.stream}, kept;
-      const Ahead next = share(block + static_cast<size_t>(length) * kNarrowPanel * itemBytes, ahead, blocks, i);
+      const Ahead next = share(block + static_cast<size_t>(length) * kNarrowPanel * itemBytes, ahead, i);
       // LoRA's term goes last, after int8's scales: it is a bf16 product on its own there.
       const Part lora{g.x2 ? g.x2 + row * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(n0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
       const bool apart = g.k2 && (bytes || widen);
@@ -460,16 +467,21 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
     }
     // Asked for meanwhile: what is transposed next, each piece by as many tiles.
     const DxBlock then = next(b);
-    const int pieces = then.panel * kNarrowPanel < g.k ? blockCount(length(then), kNarrowPanel) : 0, tiles = blocks > pieces && pieces ? blocks / pieces : 1;
-    const int pieceLines = kNarrowPanel * kNarrowPanel * (g.term[then.term].bytes ? 1 : 2) / 64;
+    const int pieces = then.panel * kNarrowPanel < g.k ? blockCount(length(then), kNarrowPanel) : 0, sharers = blocks > pieces && pieces ? blocks / pieces : 1;
+    const int each = shareLines(kNarrowPanel * kNarrowPanel * (g.term[then.term].bytes ? 1 : 2) / 64, sharers);
     const bool last = b.term == g.terms - 1 && b.n0 + here == term.n;
-    for (int i = 0; i < blocks; ++i) {
-      const int first = tileStart(count, blocks, i), rows = tileStart(count, blocks, i + 1) - first;
+    TileWalk tile(count, blocks);
+    for (int i = 0, from = 0, sharer = 0; i < blocks; ++i, tile.next()) {
+      const int first = tile.start(), rows = tile.rows();
       const uint16_t* a = term.dy + static_cast<size_t>(r0 + first) * term.lddy + b.n0;
       const Part lora{g.x2 ? g.x2 + static_cast<size_t>(r0 + first) * g.ldx2 : nullptr, g.ldx2, g.w2 ? g.w2 + static_cast<size_t>(k0) * padded4(g.k2) : nullptr, padded4(g.k2) / 2};
       float *c = scratch + (b.panel - p0) * sums + static_cast<size_t>(first) * kNarrowPanel, *dx = g.dx + static_cast<size_t>(r0 + first) * g.lddx + k0;
       const Finish out{dx, g.lddx, nullptr, g.add ? dx : nullptr, g.stream}, kept;
-      const Ahead ahead = i < pieces * tiles ? share(piece(then, i / tiles * kNarrowPanel), pieceLines, tiles, i % tiles) : Ahead{};
+      const Ahead ahead = from < pieces ? share(piece(then, from * kNarrowPanel), each, sharer) : Ahead{};
+      if (++sharer == sharers) {
+        sharer = 0;
+        ++from;
+      }
       bf16Tile(rows, {{{a, term.lddy, turned, (here + 1) / 2}, lora}, last && g.k2 ? 2 : 1, c, strips, b.term > 0 || b.n0 > 0, 2 * kNarrowPanel, kNarrowPanel, last && cols == kNarrowPanel ? out : kept, ahead});
       if (last && cols < kNarrowPanel) finishPart(out, c, rows, cols);
     }
@@ -498,8 +510,9 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float* scratch) {
         for (int line = 0; line < 4; ++line) __builtin_prefetch(even + (2 * kPairsAhead + line / 2) * g.ldq + line % 2 * 32);
       pairHalves(even, 2 * i + 1 < rows ? even + g.ldq : nullptr, cols, pairs + static_cast<size_t>(i) * 2 * kNarrowPanel);
     }
-    for (int i = 0; i < blocks; ++i) {
-      const int first = tileStart(g.r, blocks, i), count = tileStart(g.r, blocks, i + 1) - first;
+    TileWalk tile(g.r, blocks);
+    for (int i = 0; i < blocks; ++i, tile.next()) {
+      const int first = tile.start(), count = tile.rows();
       float* to = g.out + static_cast<size_t>(first) * g.n + n0;
       const Finish out{to, g.n, nullptr, to}, kept;
       const bool whole = cols == kNarrowPanel;

@@ -25,6 +25,23 @@ inline int blockCount(int rows, int most) { return (rows + most - 1) / most; }
 inline int blockStart(int rows, int blocks, int i) {
   return static_cast<int>(static_cast<long>(rows) * i / blocks);
 }
+/// Blocks one after the other, as blockStart() has them, without its divisions: some tiles take little longer than those.
+class BlockWalk {
+ public:
+  /// @param i  where it begins; `blocks` is the end, of which nothing is asked
+  BlockWalk(int rows, int blocks, int i)
+      : blocks_(blocks), least_(rows / blocks), over_(rows % blocks), due_(static_cast<int>(static_cast<long>(over_) * i % blocks)), start_(blockStart(rows, blocks, i)) {}
+  int start() const { return start_; }
+  int rows() const { return least_ + (due_ + over_ >= blocks_); }
+  void next() {
+    start_ += rows();
+    due_ += over_;
+    if (due_ >= blocks_) due_ -= blocks_;
+  }
+
+ private:
+  int blocks_, least_, over_, due_, start_;
+};
 
 /// Y[M,N] = residual + bias + X W^T + X2 W2^T. W is packed [ceil(N/panel)][K][panel].
 /// X is read from `x` when M <= kSmallRows, else from `xPacked`; X2 W2^T is the LoRA term.
@@ -176,7 +193,7 @@ struct Ops {
 /// Panels of outputs that linearDx() turns at a time.
 constexpr int kTurnedPanels = 32;
 /// Of linearDxWide: what one call may have, so that its sums stay in the second-level cache. Whole panels.
-constexpr int kDxRows = 256, kDxInputs = kDxPanels * kNarrowPanel;
+constexpr int kDxRows = 128, kDxInputs = kDxPanels * kNarrowPanel;
 static_assert(narrowDxScratch() >= static_cast<size_t>(kDxRows) * kDxInputs + kSlack, "sums of one call");
 inline size_t attentionScratch(int headDim) {
   return static_cast<size_t>(kPage) * (2 * padded32(headDim) + 2 * kAttentionBlock) + 4 * kSlack;

@@ -22,6 +22,7 @@ using hindsight::AttentionArgs;
 using hindsight::AttentionBackwardArgs;
 using hindsight::blockCount;
 using hindsight::blockStart;
+using hindsight::BlockWalk;
 using hindsight::kPage;
 using hindsight::LinearArgs;
 using hindsight::LinearDxArgs;
@@ -122,16 +123,17 @@ inline Vec expVec(Vec x) {
 
 // ---- transposition ---------------------------------------------------------------------------
 
-/// Four floats of every fourth row from rows[0] on, at column c: 128 bits each.
-inline Vec quads(const float* const* rows, long c) {
+/// Four floats of every fourth row from row `first` on, at column c: 128 bits each.
+template <class Row>
+inline __attribute__((always_inline)) Vec quads(const Row& row, int first, long c) {
 #if defined(__AVX512F__)
-  const auto at = [&](int i) { return _mm_loadu_ps(rows[4 * i] + c); };
+  const auto at = [&](int i) __attribute__((always_inline)) { return _mm_loadu_ps(row(first + 4 * i) + c); };
   return (Vec)_mm512_insertf32x4(_mm512_insertf32x4(_mm512_insertf32x4(_mm512_castps128_ps512(at(0)), at(1), 1), at(2), 2), at(3), 3);
 #elif defined(__AVX2__)
-  return (Vec)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[0] + c)), _mm_loadu_ps(rows[4] + c), 1);
+  return (Vec)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row(first) + c)), _mm_loadu_ps(row(first + 4) + c), 1);
 #else
   static_assert(kWidth == 4, "one row");
-  return load(rows[0] + c);
+  return load(row(first) + c);
 #endif
 }
 /// Lanes of a shuffle within 128 bits: i and j of each of two vectors.
@@ -146,10 +148,11 @@ inline VecI within128() {
 }
 /// turned[c] = column c of kWidth rows of kWidth floats: loading gathers rows as far apart as registers have 128 bits, so
 /// that two rounds of shuffles within 128 bits are left.
-inline void transpose(const float* const* rows, long c0, Vec (&turned)[kWidth]) {
+template <class Row>
+inline __attribute__((always_inline)) void transpose(const Row& row, long c0, Vec (&turned)[kWidth]) {
 #pragma GCC unroll 4
   for (int q = 0; q < kWidth; q += 4) {
-    const Vec a = quads(rows, c0 + q), b = quads(rows + 1, c0 + q), c = quads(rows + 2, c0 + q), d = quads(rows + 3, c0 + q);
+    const Vec a = quads(row, 0, c0 + q), b = quads(row, 1, c0 + q), c = quads(row, 2, c0 + q), d = quads(row, 3, c0 + q);
     const Vec ab = __builtin_shuffle(a, b, within128<0, 1, false>()), AB = __builtin_shuffle(a, b, within128<2, 3, false>());
     const Vec cd = __builtin_shuffle(c, d, within128<0, 1, false>()), CD = __builtin_shuffle(c, d, within128<2, 3, false>());
     turned[q] = __builtin_shuffle(ab, cd, within128<0, 0, true>());
@@ -160,8 +163,9 @@ inline void transpose(const float* const* rows, long c0, Vec (&turned)[kWidth]) 
 }
 
 /// out[c*ldo + r] = scale * x[r*ldx + c], or += with `Add`; writes exactly rows x cols. `Far`: whole vectors past the
-/// caches, which then start where a cache line does.
-template <bool Add = false, bool Far = false>
+/// caches, which then start where a cache line does. `LdX`: ldx, where it is always the same: sixteen addresses of rows are
+/// more than there are registers for.
+template <bool Add = false, bool Far = false, int LdX = 0>
 void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, float* out,
                     long ldo) {
   for (int r0 = 0; r0 < rows; r0 += kWidth) {
@@ -174,7 +178,8 @@ void transposeBlock(const float* x, long ldx, int rows, int cols, float scale, f
     int c0 = 0;
     for (; c0 + kWidth <= cols; c0 += kWidth) {
       Vec tile[kWidth];
-      transpose(row, c0, tile);
+      if (LdX && height == kWidth) transpose([&](int i) __attribute__((always_inline)) { return x + static_cast<long>(r0) * LdX + i * LdX; }, c0, tile);
+      else transpose([&](int i) __attribute__((always_inline)) { return row[i]; }, c0, tile);
       if (c0 + kWidth <= whole) {
 #pragma GCC unroll 16
         for (int i = 0; i < kWidth; ++i) {
@@ -213,21 +218,20 @@ template <int AMS>
 constexpr int kStretchOf = AMS == 1 ? kStretch : AMS;
 
 /// What a tile asks for at each stretch of its steps, for the second-level cache: `lines` cache lines, the next ones `jump`
-/// bytes on.
+/// bytes on (0: behind them).
 struct Asked {
-  const char* from = nullptr;
-  long jump = 0;
-  int lines = 0;
+  Asked() = default;
+  Asked(const float* from, int lines, long jump = 0) : from(reinterpret_cast<const char*>(from)), jump(jump ? jump : 64L * lines), lines(lines) {}
   inline __attribute__((always_inline)) void step() {
     for (int line = 0; line < lines; ++line) __builtin_prefetch(from + 64 * line, 0, 2);
     from += jump;
   }
+
+ private:
+  const char* from = nullptr;
+  long jump = 0;
+  int lines = 0;
 };
-/// `lines` in one piece of memory, the same number at each of the `stretches`: that may be a few beyond the last.
-inline Asked spread(const float* from, int lines, int stretches) {
-  const int each = blockCount(lines, stretches);
-  return {reinterpret_cast<const char*>(from), 64L * each, each};
-}
 
 /// Operands of one tile: A(m,k) = a[m*AMS + k*aStep], B(k,n) = b[k*bStep + n], twice (base, LoRA).
 struct Tile {
@@ -362,12 +366,12 @@ void smallGemm(int m, int n, int k, const float* a, long aStep, const float* b, 
   for (int n0 = 0; n0 < n; n0 += kPanel) {
     const int cols = n - n0 < kPanel ? n - n0 : kPanel;
     t.b = b + n0;
-    for (int i = 0; i < blocks; ++i) {
-      const int r0 = blockStart(m, blocks, i), rows = blockStart(m, blocks, i + 1) - r0;
-      t.a = a + static_cast<long>(r0) * AMS;
-      t.c = c + r0 * ldc + n0;
+    BlockWalk block(m, blocks, 0);
+    for (int i = 0; i < blocks; ++i, block.next()) {
+      t.a = a + static_cast<long>(block.start()) * AMS;
+      t.c = c + block.start() * ldc + n0;
       t.residual = add ? t.c : nullptr;
-      tile<AMS>(t, rows, cols);
+      tile<AMS>(t, block.rows(), cols);
     }
   }
 }
@@ -389,12 +393,14 @@ void packRows(const float* x, long ldx, int rows, int k, float* out) {
 }
 
 /// Most inputs of a block of linear(): more, and its rows and panel leave the second-level cache; fewer, and the sums
-/// pass through memory once more.
-constexpr int kLinearK = 1024;
+/// pass through memory once more. Most panels that go from block to block together, so that their sums stay near.
+constexpr int kLinearK = 1024, kPanelGroup = 48;
 
 void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
   const int blocks = blockCount(g.m, kRowBlock), step = hindsight::blockLength(g.k, kLinearK);
-  for (int k0 = 0; k0 < g.k; k0 += step) {
+  const int group = step < g.k ? blockCount(p1 - p0, blockCount(p1 - p0, kPanelGroup)) : p1 - p0;
+  for (int first = p0, k0 = 0; first < p1;) {
+    const int end = first + group < p1 ? first + group : p1;
     Tile t;
     t.k = g.k - k0 < step ? g.k - k0 : step;
     t.bStep = kPanel;
@@ -402,18 +408,22 @@ void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
     const bool last = k0 + t.k == g.k;
     if (last) t.k2 = g.k2;
     t.b2Step = kPanel;
-    // Each tile asks for its share of the next panel.
-    const int share = blockCount(t.k * kPanel / 16, b1 - b0), stretches = blockCount(t.k, kStretch);
-    for (int p = p0; p < p1; ++p) {
+    // Each tile asks for its share of the next panel, and those of the first panel for the next rows: nobody has read
+    // their part of this block yet.
+    const int stretches = blockCount(t.k, kStretch), each = blockCount(blockCount(t.k * kPanel / 16, b1 - b0), stretches), eachOfRows = blockCount(t.k * kRowBlock / 16, stretches);
+    const int nextFirst = last ? end : first, nextK = last ? 0 : k0 + step;
+    for (int p = first; p < end; ++p) {
       const int n0 = p * kPanel, cols = g.n - n0 < kPanel ? g.n - n0 : kPanel;
       t.b = g.w + static_cast<size_t>(n0) * g.k + static_cast<size_t>(k0) * kPanel;
       if (t.k2) t.b2 = g.w2 + static_cast<size_t>(n0) * g.k2;
-      const float* next = p + 1 < p1 ? t.b + static_cast<size_t>(g.k) * kPanel : nullptr;
-      for (int i = b0; i < b1; ++i) {
-        t.ahead = next ? spread(next + 16L * share * (i - b0), share, stretches) : Asked{};
-        const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0;
+      const float* next = p + 1 < end ? t.b + static_cast<size_t>(g.k) * kPanel : nextFirst < p1 ? g.w + static_cast<size_t>(nextFirst) * kPanel * g.k + static_cast<size_t>(nextK) * kPanel : nullptr;
+      BlockWalk block(g.m, blocks, b0);
+      for (int i = b0; i < b1; ++i, block.next()) {
+        const int r0 = block.start(), rows = block.rows();
         t.a = g.xPacked + static_cast<size_t>(r0) * g.k + static_cast<size_t>(k0) * rows;
         t.aStep = rows;
+        t.ahead = next ? Asked(next + 16L * each * stretches * (i - b0), each) : Asked();
+        t.far = p == first && i + 1 < b1 ? Asked(t.a + static_cast<size_t>(rows) * g.k, eachOfRows) : Asked();
         t.c = g.y + r0 * g.ldy + n0;
         if (k0 > 0) {
           t.start = t.c;
@@ -430,6 +440,8 @@ void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
         tile<1>(t, rows, cols);
       }
     }
+    first = nextFirst;
+    k0 = nextK;
   }
 }
 
@@ -556,7 +568,7 @@ void turnPanel(const float* w, int n0, int n1, int k, int k0, float* out) {
   const int cols = k - k0 < kPanel ? k - k0 : kPanel;
   for (int n = n0; n < n1; n += kPanel) {
     const float* piece = w + static_cast<size_t>(n) * k + static_cast<size_t>(k0) * kPanel;
-    transposeBlock(piece, kPanel, cols, n1 - n < kPanel ? n1 - n : kPanel, 1.0f, out + static_cast<size_t>(n - n0) * kPanel, kPanel);
+    transposeBlock<false, false, kPanel>(piece, kPanel, cols, n1 - n < kPanel ? n1 - n : kPanel, 1.0f, out + static_cast<size_t>(n - n0) * kPanel, kPanel);
   }
 }
 
@@ -595,9 +607,10 @@ void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scra
         const bool beside = p + 1 < p1;
         const int n2 = beside ? n0 : n1, pieces = blockCount((from.n - n2 < step ? from.n - n2 : step), kPanel);
         const float* next = from.w + static_cast<size_t>(n2) * g.k + static_cast<size_t>(beside ? p + 1 : p0) * kPanel * kPanel;
-        const int sharers = pieces && b1 - b0 > pieces ? (b1 - b0) / pieces : 1, share = blockCount(pieceLines, sharers), stretches = blockCount(t.k, kStretch);
-        for (int i = b0; i < b1; ++i) {
-          const int r0 = blockStart(g.m, blocks, i), rows = blockStart(g.m, blocks, i + 1) - r0, piece = (i - b0) / sharers;
+        const int sharers = pieces && b1 - b0 > pieces ? (b1 - b0) / pieces : 1, share = blockCount(pieceLines, sharers), each = blockCount(share, blockCount(t.k, kStretch));
+        BlockWalk block(g.m, blocks, b0);
+        for (int i = b0, piece = 0, sharer = 0; i < b1; ++i, block.next()) {
+          const int r0 = block.start(), rows = block.rows();
           t.a = from.dyPacked + static_cast<size_t>(r0) * from.n + static_cast<size_t>(n0) * rows;
           t.aStep = t.a2Step = rows;
           if (t.k2) t.a2 = lora.dyPacked + static_cast<size_t>(r0) * lora.n;
@@ -607,7 +620,11 @@ void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scra
             t.ldStart = t.ldc;
             t.next = i + 1 < b1 ? t.c + rows * g.lddx : nullptr;
           }
-          t.ahead = piece < pieces ? spread(next + static_cast<size_t>(piece) * kPanel * g.k + 16 * share * ((i - b0) % sharers), share, stretches) : Asked{};
+          t.ahead = piece < pieces ? Asked(next + static_cast<size_t>(piece) * kPanel * g.k + 16 * share * sharer, each) : Asked();
+          if (++sharer == sharers) {
+            sharer = 0;
+            ++piece;
+          }
           tile<1>(t, rows, cols);
         }
       }
@@ -616,10 +633,11 @@ void linearDx(const LinearDxArgs& g, int b0, int b1, int p0, int p1, float* scra
   if (lines) endFarStores();
 }
 
-/// Outputs of a block of linearDxWide: its rows, weights and sums stay in the second-level cache, and where vectors are
-/// short the block of a panel of rows in the first-level cache, while all weights pass by.
+/// Outputs of a block of linearDxWide: its rows, the next ones, weights and sums stay in half of a second-level cache (whose
+/// other half is a sibling's), and where vectors are short the block of a panel of rows in the first-level cache, while all
+/// weights pass by.
 constexpr bool kNearRows = kPanel <= 16;
-constexpr int kDxBlock = kNearRows ? 256 : 384;
+constexpr int kDxBlock = 256;
 
 /// dX^T, whose rows are inputs and whose lanes are rows of dY: so the packed weight is read as it lies, and nothing but
 /// the sums is turned.
@@ -636,9 +654,9 @@ void linearDxWide(const LinearDxWideArgs& g, int r0, int r1, int p0, int p1, flo
       const int count = inputs - k < kWidth ? inputs - k : kWidth;
       if (i + 1 < blocks && !far)
         for (int r = 0; r < height(i + 1); ++r) bringToWrite(dx + (kPanel + r) * g.lddx);
-      if (far) transposeBlock<false, true>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
-      else if (g.add) transposeBlock<true>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
-      else transposeBlock(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
+      if (far) transposeBlock<false, true, kPanel>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
+      else if (g.add) transposeBlock<true, false, kPanel>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
+      else transposeBlock<false, false, kPanel>(sums, kPanel, count, height(i), 1.0f, dx, g.lddx);
     }
   };
   constexpr int pieceLines = kRowBlock * kPanel / 16;  // of a tile's weights in one panel
@@ -653,9 +671,9 @@ void linearDxWide(const LinearDxWideArgs& g, int r0, int r1, int p0, int p1, flo
     t.aJump = static_cast<long>(kPanel) * g.k;
     t.ldc = kPanel;
     // The next block of dY comes from far away where N is large: each tile asks for its share.
-    const int share = blockCount((left < step ? left : step) * kPanel / 16, tiles), stretches = blockCount(t.k, kPanel);
-    const auto product = [&](int i, int j) {
-      const int first = blockStart(inputs, tiles, j), end = blockStart(inputs, tiles, j + 1), rows = height(i);
+    const int stretches = blockCount(t.k, kPanel), share = blockCount((left < step ? left : step) * kPanel / 16, tiles), eachOfRows = blockCount(share, stretches);
+    const auto product = [&](int i, int j, const BlockWalk& tileOf) {
+      const int first = tileOf.start(), count = tileOf.rows(), rows = height(i);
       t.a = w + first * kPanel;
       t.b = g.dyPacked + static_cast<size_t>(r0 + i * kPanel) * g.n + static_cast<size_t>(n0) * rows;
       t.bStep = rows;
@@ -664,20 +682,22 @@ void linearDxWide(const LinearDxWideArgs& g, int r0, int r1, int p0, int p1, flo
         t.start = t.c;
         t.ldStart = kPanel;
       }
-      if (left > 0) t.far = spread(t.b + static_cast<size_t>(step) * rows + 16L * share * j, share, stretches);
-      const float* next = j + 1 < tiles ? w + end * kPanel : left > 0 ? w + static_cast<size_t>(step) * g.k : nullptr;
-      t.ahead = next && each * i < pieceLines ? Asked{reinterpret_cast<const char*>(next + each * i * 16), 4 * t.aJump, each} : Asked{};
-      tile<kPanel>(t, end - first, rows > kWidth ? kPanel : kWidth);
+      if (left > 0) t.far = Asked(t.b + static_cast<size_t>(step) * rows + 16L * share * j, eachOfRows);
+      const float* next = j + 1 < tiles ? w + (first + count) * kPanel : left > 0 ? w + static_cast<size_t>(step) * g.k : nullptr;
+      t.ahead = next && each * i < pieceLines ? Asked(next + each * i * 16, each, 4 * t.aJump) : Asked();
+      tile<kPanel>(t, count, rows > kWidth ? kPanel : kWidth);
     };
     if (kNearRows) {
       for (int i = 0; i < blocks; ++i) {
-        for (int j = 0; j < tiles; ++j) product(i, j);
+        BlockWalk tileOf(inputs, tiles, 0);
+        for (int j = 0; j < tiles; ++j, tileOf.next()) product(i, j, tileOf);
         if (left <= 0) turn(i);
       }
       continue;
     }
-    for (int j = 0; j < tiles; ++j)
-      for (int i = 0; i < blocks; ++i) product(i, j);
+    BlockWalk tileOf(inputs, tiles, 0);
+    for (int j = 0; j < tiles; ++j, tileOf.next())
+      for (int i = 0; i < blocks; ++i) product(i, j, tileOf);
     if (left <= 0)
       for (int i = 0; i < blocks; ++i) turn(i);
   }
