@@ -16,6 +16,8 @@ constexpr double kParallelDecode = 4e6;
 constexpr int kRowSpan = 16;
 /// Rows that share a turned weight of linearDx().
 constexpr int kTurnedRows = 512;
+/// Most panels of inputs of a call of linearDx(), whose sums go from block to block and from term to term.
+constexpr int kTurnedGrain = 6;
 /// Bytes of a product's result from which it may be written past the caches.
 constexpr double kStreamBytes = 1 << 20;
 
@@ -350,7 +352,7 @@ void Math::linearDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
   const bool alone = threads() == 1 || work < kParallelWork;
   // Few panels (LoRA's inner rows): the rows are split.
   const int pieces = std::max(blockCount(g.m, kTurnedRows), alone || columns >= 2 * threads() ? 1 : threads());
-  const int grain = std::clamp(columns / (3 * threads()), 1, kDxInputs / ops_.panel), chunks = (columns + grain - 1) / grain;
+  const int grain = std::clamp(columns / (3 * threads()), 1, kTurnedGrain), chunks = blockCount(columns, grain);
   const auto body = [&](int i, int worker) {
     const int part = i / chunks, p = i % chunks * grain, b0 = blockStart(blocks, pieces, part), b1 = blockStart(blocks, pieces, part + 1);
     if (b0 < b1) ops_.linearDx(g, b0, b1, p, std::min(p + grain, columns), scratch_[worker].atLeast(narrowDxScratch()));
@@ -374,7 +376,8 @@ void Math::wideDx(const Rows& dy, const PackedWeight& w, float* dx, long lddx, b
   const bool alone = threads() == 1 || static_cast<double>(m) * w.n * w.k < kParallelWork;
   // Few panels (LoRA's inner rows): the rows are split.
   const int pieces = std::max(blockCount(m, kDxRows), alone || columns >= 2 * threads() ? 1 : threads());
-  const int grain = std::clamp(columns / (3 * threads()), 1, kDxInputs / ops_.panel), chunks = (columns + grain - 1) / grain;
+  const int calls = std::max(blockCount(columns, kWidePanels), alone ? 1 : blockCount(3 * threads(), pieces));
+  const int grain = blockCount(columns, calls), chunks = blockCount(columns, grain);
   const auto start = [&](int i) { return std::min(m, (blockStart(m, pieces, i) + ops_.panel - 1) / ops_.panel * ops_.panel); };
   const auto body = [&](int i, int worker) {
     const int part = i / chunks, p = i % chunks * grain;

@@ -159,7 +159,7 @@ struct Ops {
   /// Row blocks [b0,b1) x input panels [p0,p1). scratch: narrowDxScratch() floats.
   void (*linearDx)(const LinearDxArgs&, int b0, int b1, int p0, int p1, float* scratch);
   /// The same of one weight with many more outputs than there are rows: rows [r0,r1), at most kDxRows from a multiple of
-  /// the panel on, x input panels [p0,p1), at most kDxInputs inputs. scratch: narrowDxScratch() floats.
+  /// the panel on, x input panels [p0,p1), at most kWidePanels. scratch: narrowDxScratch() floats.
   void (*linearDxWide)(const LinearDxWideArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// out[r, n0:n1] += P^T Q: P [M,r], Q [M,N]. Gradients of A and B.
   void (*outer)(int m, int r, const float* p, long ldp, const float* q, long ldq, int n0, int n1,
@@ -192,9 +192,10 @@ struct Ops {
 
 /// Panels of outputs that linearDx() turns at a time.
 constexpr int kTurnedPanels = 32;
-/// Of linearDxWide: what one call may have, so that its sums stay in the second-level cache. Whole panels.
-constexpr int kDxRows = 128, kDxInputs = kDxPanels * kNarrowPanel;
-static_assert(narrowDxScratch() >= static_cast<size_t>(kDxRows) * kDxInputs + kSlack, "sums of one call");
+/// Of linearDxWide: rows and panels of inputs that one call may have, so that its sums stay in the second-level cache. Many
+/// inputs, for dY comes from far away once for each call, and the weight once for each stretch of rows.
+constexpr int kDxRows = 128, kWidePanels = 18, kMostPanel = 32;
+static_assert(narrowDxScratch() >= static_cast<size_t>(kDxRows) * kWidePanels * kMostPanel + kSlack, "sums of one call");
 inline size_t attentionScratch(int headDim) {
   return static_cast<size_t>(kPage) * (2 * padded32(headDim) + 2 * kAttentionBlock) + 4 * kSlack;
 }
