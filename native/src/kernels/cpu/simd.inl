@@ -394,7 +394,7 @@ void packRows(const float* x, long ldx, int rows, int k, float* out) {
 
 /// Most inputs of a block of linear(): more, and its rows and panel leave the second-level cache; fewer, and the sums
 /// pass through memory once more. Most panels that go from block to block together, so that their sums stay near.
-constexpr int kLinearK = 1024, kPanelGroup = 48;
+constexpr int kLinearK = 1024, kPanelGroup = 16;
 
 void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
   const int blocks = blockCount(g.m, kRowBlock), step = hindsight::blockLength(g.k, kLinearK);
