@@ -70,7 +70,7 @@ std::string dims(std::initializer_list<int> sizes) {
 }
 
 void Bench::linear() {
-  const int m = size(70), n = size(150), k = size(4) == 1 ? 900 + size(1500) : size(200), r = size(20);
+  const int m = size(70), n = size(150), k = size(4) == 1 ? 900 + size(1900) : size(200), r = size(20);
   const Floats x = fill(static_cast<size_t>(m) * k, k > 200 ? 0.1 : 1), w = fill(static_cast<size_t>(n) * k), x2 = fill(static_cast<size_t>(m) * r), w2 = fill(static_cast<size_t>(n) * r);
   const Floats bias = fill(n), residual = fill(static_cast<size_t>(m) * n);
   Floats out[2] = {allocateFloats(static_cast<size_t>(m) * n), allocateFloats(static_cast<size_t>(m) * n)};

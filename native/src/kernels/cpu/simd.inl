@@ -392,9 +392,10 @@ void packRows(const float* x, long ldx, int rows, int k, float* out) {
   transposeBlock(x, ldx, rows, k, 1.0f, out, rows);
 }
 
-/// Most inputs of a block of linear(): more, and its rows and panel leave the second-level cache; fewer, and the sums
-/// pass through memory once more. Most panels that go from block to block together, so that their sums stay near.
-constexpr int kLinearK = 1024, kPanelGroup = 16;
+/// Most inputs of a block of linear(): fewer, and the sums pass through memory once more; more, and its rows and panel leave
+/// the second-level cache, which costs little where tiles ask for them. Most panels that go from block to block together,
+/// so that their sums stay near.
+constexpr int kLinearK = kWidth == 16 ? 1536 : 1024, kPanelGroup = 16;
 
 void linear(const LinearArgs& g, int b0, int b1, int p0, int p1) {
   const int blocks = blockCount(g.m, kRowBlock), step = hindsight::blockLength(g.k, kLinearK);
