@@ -75,8 +75,7 @@ struct Ahead {
   const void* from = nullptr;
   int lines = 0;
 };
-/// Lines of a share of `lines`, and share i of that size of the memory at p.
-inline int shareLines(int lines, int shares) { return (lines + shares - 1) / shares; }
+/// Share i, of `each` cache lines, of the memory at p.
 inline Ahead share(const void* p, int each, int i) { return {static_cast<const char*>(p) + static_cast<size_t>(64) * each * i, each}; }
 /// One product of a tile: rows of A lda apart, `groups` lanes of B.
 struct Part {
@@ -386,7 +385,7 @@ void linearPanel(const NarrowArgs& g, int r0, int r1, int p, float* scratch) {
     const size_t at = static_cast<size_t>(n0) * k + static_cast<size_t>(k0) * kNarrowPanel;
     const auto* block = static_cast<const char*>(g.w) + at * itemBytes;
     const auto* pairs = reinterpret_cast<const uint16_t*>(block);
-    const int ahead = shareLines(!last || more ? length * itemBytes : 0, blocks);
+    const int ahead = blockCount(!last || more ? length * itemBytes : 0, blocks);
     if (widen) {
       widenBytes(reinterpret_cast<const int8_t*>(block), length / 4, wide);
       pairs = wide;
@@ -468,7 +467,7 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
     // Asked for meanwhile: what is transposed next, each piece by as many tiles.
     const DxBlock then = next(b);
     const int pieces = then.panel * kNarrowPanel < g.k ? blockCount(length(then), kNarrowPanel) : 0, sharers = blocks > pieces && pieces ? blocks / pieces : 1;
-    const int each = shareLines(kNarrowPanel * kNarrowPanel * (g.term[then.term].bytes ? 1 : 2) / 64, sharers);
+    const int each = blockCount(kNarrowPanel * kNarrowPanel * (g.term[then.term].bytes ? 1 : 2) / 64, sharers);
     const bool last = b.term == g.terms - 1 && b.n0 + here == term.n;
     TileWalk tile(count, blocks);
     for (int i = 0, from = 0, sharer = 0; i < blocks; ++i, tile.next()) {

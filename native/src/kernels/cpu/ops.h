@@ -28,7 +28,8 @@ inline int blockStart(int rows, int blocks, int i) {
 /// Blocks one after the other, as blockStart() has them, without its divisions: some tiles take little longer than those.
 class BlockWalk {
  public:
-  /// @param i  where it begins; `blocks` is the end, of which nothing is asked
+  /// @param blocks  at least one
+  /// @param i  the block that it begins with
   BlockWalk(int rows, int blocks, int i)
       : blocks_(blocks), least_(rows / blocks), over_(rows % blocks), due_(static_cast<int>(static_cast<long>(over_) * i % blocks)), start_(blockStart(rows, blocks, i)) {}
   int start() const { return start_; }
