@@ -195,6 +195,7 @@ struct Ops {
 constexpr int kTurnedPanels = 32;
 /// Of linearDxWide: rows and panels of inputs that one call may have, so that its sums stay in the second-level cache. Many
 /// inputs, for dY comes from far away once for each call, and the weight once for each stretch of rows.
+/// kMostPanel: outputs of the widest panel.
 constexpr int kDxRows = 128, kWidePanels = 18, kMostPanel = 32;
 static_assert(narrowDxScratch() >= static_cast<size_t>(kDxRows) * kWidePanels * kMostPanel + kSlack, "sums of one call");
 inline size_t attentionScratch(int headDim) {
