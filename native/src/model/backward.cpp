@@ -109,10 +109,10 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
   float *dx = arena.take(hiddenSize), *dAct = arena.take(inner);
   const Rows dHidden{dH, rows, config_.hidden};
 
-  const Rows gated = math_.swiglu(s.gate, s.up, rows, config_.intermediate, act, half);
+  const Rows gated = math_.swiglu(s.gate, s.up, rows, config_.intermediate, act, {half});
   groupBackward(layer, {{kDown, dHidden}}, gated, s.xa[groupOf(kDown)], adapter, arena, dAct, false);
   const auto [toGate, toUp] = math_.swigluBackward(s.gate, s.up, dAct, rows, config_.intermediate, dGate, dUp, halfGradients);
-  const Rows normed = math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, x, half);
+  const Rows normed = math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, x, {half});
   groupBackward(layer, {{kGate, toGate}, {kUp, toUp}}, normed, s.xa[groupOf(kGate)], adapter, arena, dx, false);
   math_.rmsnormBackward(s.hMid, w.postNorm.get(), dx, rows, config_.hidden, config_.normEps, dH, true);
 
@@ -159,7 +159,7 @@ void Transformer::layerBackward(int layer, const TrainState& state, Adapter& ada
 
   // Below the first layer there are only frozen embeddings, so its dX is never needed.
   float* dx1 = layer > 0 ? dx : nullptr;
-  const Rows first = math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, x, half);
+  const Rows first = math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, x, {half});
   const Rows toQ{dq, rows, config_.qWidth()}, toK{dk, rows, config_.kvWidth()}, toV{dv, rows, config_.kvWidth()};
   groupBackward(layer, {{kQ, toQ}, {kK, toK}, {kV, toV}}, first, s.xa[groupOf(kQ)], adapter, arena, dx1, false);
   if (dx1) math_.rmsnormBackward(s.hIn, w.inputNorm.get(), dx, rows, config_.hidden, config_.normEps, dH, true);

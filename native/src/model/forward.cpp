@@ -139,7 +139,8 @@ void Transformer::attend(const std::vector<Place>& places, const float* q, float
 
 void Transformer::layerForward(int layer, int rows, const std::vector<Place>& places, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut) {
   const LayerWeights& w = weights_.layers[layer];
-  const bool bytes = math_.byteActivations(), half = halfRows();
+  const bool bytes = math_.byteActivations();
+  const Forms forms = rowForms(adapter);
   const auto linear = [&](int target, Rows& x, float* y, const float* residual) {
     const int group = groupOf(target);
     const PackedGroup* stacked = adapter ? adapter->groupFor(layer, group) : nullptr;
@@ -155,7 +156,7 @@ void Transformer::layerForward(int layer, int rows, const std::vector<Place>& pl
     }
     math_.linear(x, w.linear[target], lora ? &inner : nullptr, lora ? &lora->b : nullptr, y, residual);
   };
-  Rows x1 = math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, t.x, half);
+  Rows x1 = math_.rmsnorm(s.hIn, w.inputNorm.get(), rows, config_.hidden, config_.normEps, t.x, forms);
   linear(kQ, x1, s.q, nullptr);
   linear(kK, x1, s.k, nullptr);
   linear(kV, x1, s.v, nullptr);
@@ -168,11 +169,11 @@ void Transformer::layerForward(int layer, int rows, const std::vector<Place>& pl
 
   Rows attn{s.attn, rows, config_.qWidth(), nullptr};
   linear(kO, attn, s.hMid, s.hIn);
-  Rows x2 = math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, t.x, half);
+  Rows x2 = math_.rmsnorm(s.hMid, w.postNorm.get(), rows, config_.hidden, config_.normEps, t.x, forms);
   linear(kGate, x2, s.gate, nullptr);
   linear(kUp, x2, s.up, nullptr);
   if (config_.intermediate <= kNarrowGate) math_.byteActivations(false);
-  Rows act = math_.swiglu(s.gate, s.up, rows, config_.intermediate, t.act, halfRows());
+  Rows act = math_.swiglu(s.gate, s.up, rows, config_.intermediate, t.act, rowForms(adapter));
   linear(kDown, act, hOut, s.hMid);
   math_.byteActivations(bytes);
 }

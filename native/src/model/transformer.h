@@ -94,8 +94,11 @@ class Transformer {
   Dtype headDtype() const { return weights_.head.dtype; }
 
  private:
-  /// Whether products read their rows in bf16 alone.
-  bool halfRows() const { return weights_.dtype == Dtype::Bf16 || (weights_.dtype == Dtype::Int8 && !math_.byteActivations()); }
+  /// In what products read the rows that they alone read. LoRA's are bf16 where the base's are bytes.
+  Forms rowForms(bool lora) const {
+    const bool bytes = weights_.dtype == Dtype::Int8 && math_.byteActivations();
+    return {weights_.dtype != Dtype::Fp32 && (!bytes || lora), bytes};
+  }
   void embed(const int32_t* tokens, int rows, float* out);
   void layerForward(int layer, int rows, const std::vector<Place>& places, Adapter* adapter, LayerState& s, const LayerScratch& t, float* hOut);
   void layerBackward(int layer, const TrainState& state, Adapter& adapter, const LayerState& s, Arena& arena, float* dH);

@@ -4,7 +4,8 @@
 // Method (Goto's): the contraction is cut into blocks of lanes, a lane being one fp32 input or a pair of 16-bit ones. Of a
 // block, up to kGroupRows rows of A are widened once into [rows][lanes] for up to kGroupPanels panels of 64 outputs, and
 // the weight strip by strip: [lanes][strip] stays in the first-level cache while all the rows pass by. Between blocks the
-// sums wait in C [panels][kGroupRows][64]. bf16 is widened to fp32 and multiplied by FMA, int8 x int8 to 16 bits
+// sums wait in C [panels][kGroupRows][64]. Several terms, LoRA's behind the base's or those of a gradient, are one
+// contraction, and a block may hold lanes of some of them. bf16 is widened to fp32 and multiplied by FMA, int8 x int8 to 16 bits
 // and multiplied by vpmaddwd, which is exact; both in tiles of 6 rows x 16 outputs, 12 sums in registers. A tile asks for
 // its share of the weights that come next.
 //
@@ -363,7 +364,7 @@ void int8Tile(int rows, const ByteTile& t) {
   at[rows - 1](t);
 }
 
-// ---- one block ---------------------------------------------------------------------------------
+// ---- a product of some rows ----------------------------------------------------------------------
 
 /// Rows [first, first + rows) of a product and the outputs [n0, n1), at most kGroupPanels panels; n0 begins a panel.
 struct Group {
@@ -371,222 +372,249 @@ struct Group {
   float* sums;   // C
   float* wide;   // A, rows kWideRow apart
   float* strip;  // B
-  int next;      // first row of the group after this one
-  float* c(int n, int row) const { return sums + n / kNarrowPanel * kSumsOfPanel + static_cast<size_t>(row) * kNarrowPanel + n % kNarrowPanel; }
+  float* c(int n, int row) const { return sums + (n - n0) / kNarrowPanel * kSumsOfPanel + static_cast<size_t>(row) * kNarrowPanel + n % kNarrowPanel; }
 };
-inline Group group(float* scratch, int first, int rows, int n0, int n1, int next) {
-  float* strip = scratch + kGroupPanels * kSumsOfPanel;
-  return {first, rows, n0, n1, scratch, strip + kLanes * kWide, strip, next};
-}
 
-/// Memory that will be wanted: `count` pieces of `lines` cache lines, `step` bytes apart.
-struct Lines {
-  const void* from = nullptr;
-  long step = 0;
-  int count = 0, lines = 1;
+/// What a lane of a term is: the number of a row and that of a packed weight, a pair of neighbouring bytes of either, a number
+/// and a byte; or, turned, an output of a packed weight.
+enum class Way { Halves, BytePairs, Bytes, TurnedHalves, TurnedBytes };
+/// A term X W of a sum: rows of X, `ldx` numbers apart, with a packed weight of k inputs.
+struct Term {
+  Way way;
+  const void* x;
+  long ldx;
+  const void* w;
+  int k, lanes;
+
+  bool turned() const { return way == Way::TurnedHalves || way == Way::TurnedBytes; }
+  int perLane() const { return way == Way::BytePairs ? 2 : 1; }
+  int xBytes() const { return way == Way::BytePairs ? 1 : 2; }
+  int wBytes() const { return way == Way::Halves || way == Way::TurnedHalves ? 2 : 1; }
+  const char* row(int r, int lane) const { return static_cast<const char*>(x) + (r * ldx + lane * perLane()) * xBytes(); }
+  /// The weight of a lane and of output (turned: input) n.
+  const char* weight(int lane, int n) const {
+    const size_t across = static_cast<size_t>(kNarrowPanel) * k, panel = static_cast<size_t>(turned() ? lane : n) / kNarrowPanel * across;
+    return static_cast<const char*>(w) + (panel + (turned() ? static_cast<size_t>(n) * kNarrowPanel : static_cast<size_t>(lane) * perLane() * kNarrowPanel + n % kNarrowPanel * (4 / wBytes()))) * wBytes();
+  }
 };
-/// Share i of shares of `each` pieces.
-inline void bringNear(const Lines& next, int i, int each) {
-  const int end = (i + 1) * each < next.count ? (i + 1) * each : next.count;
-  for (int piece = i * each; piece < end; ++piece)
-    for (int line = 0; line < next.lines; ++line) __builtin_prefetch(static_cast<const char*>(next.from) + next.step * piece + 64 * line, 0, 2);
+
+/// Lanes [first, first + lanes) of a term.
+struct Segment {
+  const Term* term;
+  int first, lanes;
+};
+/// Terms of a sum: NarrowDxArgs's and LoRA's.
+constexpr int kMostTerms = 5;
+struct Block {
+  Segment segment[kMostTerms];
+  int count = 0, lanes = 0;
+};
+/// Cuts a sum of terms into blocks of nearly equal length. Turned, a segment begins with a panel.
+class Cut {
+ public:
+  Cut(const Term* terms, int count) : term_(terms), end_(terms + count) {
+    int total = 0;
+    for (int i = 0; i < count; ++i) total += terms[i].lanes;
+    length_ = hindsight::blockLength(total, kLanes);
+  }
+  /// @returns no lanes at the end
+  Block next() {
+    Block block;
+    while (term_ != end_ && block.lanes < length_) {
+      const int step = term_->turned() ? kNarrowPanel : 4, room = (kLanes - block.lanes) / step * step, left = term_->lanes - at_;
+      int take = (length_ - block.lanes + step - 1) / step * step;
+      take = take < room ? take : room;
+      take = take < left ? take : left;
+      if (take <= 0) break;
+      block.segment[block.count++] = {term_, at_, take};
+      block.lanes += take;
+      at_ += take;
+      if (take < left) break;
+      ++term_;
+      at_ = 0;
+    }
+    return block;
+  }
+
+ private:
+  const Term *term_, *end_;
+  int at_ = 0, length_;
+};
+
+/// A of a segment, for the rows of a group.
+inline void widenRows(const Group& g, const Segment& s, float* to) {
+  const Term& t = *s.term;
+  for (int r = 0; r < g.rows; ++r, to += kWideRow) {
+    const char *x = t.row(g.first + r, s.first), *ahead = x + kRowsAhead * t.ldx * t.xBytes();
+    if (t.way == Way::BytePairs) widenRow(reinterpret_cast<const uint8_t*>(x), s.lanes / 2, to, reinterpret_cast<const uint8_t*>(ahead));
+    else widenHalves(reinterpret_cast<const uint16_t*>(x), s.lanes, to, reinterpret_cast<const uint16_t*>(ahead));
+  }
 }
 
-/// What the next block widens of A: `bytes` of each row. It follows in the rows, or, of the last block, is the first of the next group.
-inline Lines rowsAhead(const Group& g, const void* x, long ldBytes, long at, bool last, long bytes) {
-  return {static_cast<const char*>(x) + (last ? g.next : g.first) * ldBytes + (last ? 0 : at), ldBytes, g.rows, static_cast<int>((bytes + 63) / 64)};
+template <class Item>
+inline void turnSegment(const Segment& s, int n, float* to) {
+  const int width = s.term->k - n < kWide ? s.term->k - n : kWide;
+  for (int lane = 0; lane < s.lanes; lane += kNarrowPanel, to += kNarrowPanel * kWide) {
+    const auto* from = reinterpret_cast<const Item*>(s.term->weight(s.first + lane, n));
+    if (width == kWide) turnStrip(from, to);
+    else turnPart(from, width, to);
+  }
+}
+/// B of a segment, for the outputs [n, n + kWide).
+inline void makeStrip(const Segment& s, int n, float* to) {
+  const char* from = s.term->weight(s.first, n);
+  switch (s.term->way) {
+    case Way::Halves: return widenStrip(reinterpret_cast<const uint16_t*>(from), s.lanes / 2, to);
+    case Way::BytePairs: return widenPairs(reinterpret_cast<const int8_t*>(from), s.lanes / 2, to);
+    case Way::Bytes: return widenStrip(reinterpret_cast<const int8_t*>(from), s.lanes / 4, to);
+    case Way::TurnedHalves: return turnSegment<uint16_t>(s, n, to);
+    case Way::TurnedBytes: return turnSegment<int8_t>(s, n, to);
+  }
 }
 
-/// C (+)= A B of one block. For the outputs from n on (counted from n0): make(n) returns B [lanes][strip], next(n) is what to
-/// ask for meanwhile, and last(n) says how the sums of the first row leave; where a strip is not whole they leave through C.
-template <class Sum, class Make, class Next, class Last>
-inline void multiply(const Group& g, int lanes, bool add, const Lines& rowsNext, Make make, Next next, Last last) {
-  constexpr int strip = kWide, most = kTileRows;
-  const int tiles = blockCount(g.rows, most), width = g.n1 - g.n0;
-  const int eachRow = blockCount(rowsNext.count, blockCount(width, strip) * tiles);
-  for (int n = 0, i = 0; n < width; n += strip) {
-    StripTile t{g.wide, make(n), lanes, g.c(n, 0), kNarrowPanel, add, last(n)};
-    const Lines ahead = next(n);
-    const int cols = width - n < strip ? width - n : strip, each = blockCount(ahead.count, tiles);
+/// Asks for memory that will be wanted, some at a time: `pieces` of `lines` cache lines, `step` bytes apart.
+class Asking {
+ public:
+  Asking() = default;
+  Asking(const char* from, long step, int pieces, int lines, int times) : at_(from), step_(step), pieces_(pieces), lines_(lines), pace_(blockCount(pieces * lines, times)) {}
+  void go() {
+    const char* at = at_;
+    int line = line_, pieces = pieces_;
+    for (int i = 0; i < pace_ && pieces; ++i) {
+      __builtin_prefetch(at + 64 * line, 0, 2);
+      if (++line < lines_) continue;
+      line = 0;
+      at += step_;
+      --pieces;
+    }
+    at_ = at;
+    line_ = line;
+    pieces_ = pieces;
+  }
+
+ private:
+  const char* at_ = nullptr;
+  long step_ = 0;
+  int pieces_ = 0, lines_ = 0, line_ = 0, pace_ = 0;
+};
+/// `times`: how often go() will be called.
+inline Asking askStrip(const Segment& s, int n, int times) {
+  const Term& t = *s.term;
+  const char* from = t.weight(s.first, n);
+  if (t.turned()) return {from, static_cast<long>(t.wBytes()) * kNarrowPanel * t.k, blockCount(s.lanes, kNarrowPanel), kWide * t.wBytes(), times};
+  return {from, 4 * kNarrowPanel, s.lanes * t.perLane() * t.wBytes() / 4, kWide / 16, times};
+}
+
+/// C (+)= A B of one block. `then`: the block after it, if any. last(n), of the last block: how the sums of the first row
+/// leave for the outputs from n on; where a strip is not whole they leave through C.
+template <class Sum, class Last>
+inline void multiply(const Group& g, const Block& here, const Block& then, bool add, Last last) {
+  const int tiles = blockCount(g.rows, kTileRows);
+  for (int n = g.n0; n < g.n1; n += kWide) {
+    float* b = g.strip;
+    for (int i = 0; i < here.count; b += here.segment[i++].lanes * kWide) makeStrip(here.segment[i], n, b);
+    Asking ahead[kMostTerms];
+    const bool within = n + kWide < g.n1;
+    const Block& next = within ? here : then;
+    for (int i = 0; i < next.count; ++i) ahead[i] = askStrip(next.segment[i], within ? n + kWide : g.n0, tiles);
+    StripTile t{g.wide, g.strip, here.lanes, g.c(n, 0), kNarrowPanel, add, then.count ? Leave{} : last(n)};
+    const int cols = g.n1 - n < kWide ? g.n1 - n : kWide;
     Finish finish = t.leave.finish;
-    if (cols < strip) t.leave.finish = Finish{};
-    for (int first = 0, tile = 0; tile < tiles; ++tile, ++i, first += most) {
-      const int rows = g.rows - first < most ? g.rows - first : most;
-      bringNear(ahead, tile, each);
-      bringNear(rowsNext, i, eachRow);
+    if (cols < kWide) t.leave.finish = Finish{};
+    for (int first = 0; first < g.rows; first += kTileRows) {
+      const int rows = g.rows - first < kTileRows ? g.rows - first : kTileRows;
+      for (int i = 0; i < next.count; ++i) ahead[i].go();
       if (finish.to)
         for (int r = 0; r < rows; ++r)
-          for (int line = 0; line < strip; line += 16) {
+          for (int line = 0; line < kWide; line += 16) {
             bringToWrite(finish.to + r * finish.ldto + line);
             if (finish.residual && finish.residual != finish.to) __builtin_prefetch(finish.residual + r * finish.ldto + line);
           }
       stripTile<Sum>(rows, t);
-      if (finish.to && cols < strip) finishPart(finish, t.c, rows, cols);
-      t.a += most * kWideRow;
-      t.c += most * kNarrowPanel;
-      finish = moved(finish, most, 0);
-      if (cols == strip) t.leave.finish = finish;
-      if (t.leave.xScale) t.leave.xScale += most;
+      if (finish.to && cols < kWide) finishPart(finish, t.c, rows, cols);
+      t.a += kTileRows * kWideRow;
+      t.c += kTileRows * kNarrowPanel;
+      finish = moved(finish, kTileRows, 0);
+      if (cols == kWide) t.leave.finish = finish;
+      if (t.leave.xScale) t.leave.xScale += kTileRows;
     }
   }
 }
 
-/// Where the panel of output n begins in a packed weight of k inputs.
-inline size_t panelAt(int n, int k) { return static_cast<size_t>(n / kNarrowPanel) * kNarrowPanel * k; }
-
-/// The bf16 product X2 W2^T, last of a sum. `finish` as last of multiply().
-template <class Last>
-inline void multiplyLora(const Group& g, const uint16_t* x2, long ldx2, const uint16_t* w2, int k2, Last last) {
-  const int k = padded4(k2), step = hindsight::blockLength(k, kLanes);
-  for (int k0 = 0; k0 < k; k0 += step) {
-    const int lanes = k - k0 < step ? k - k0 : step;
-    for (int r = 0; r < g.rows; ++r) widenHalves(x2 + (g.first + r) * ldx2 + k0, lanes, g.wide + r * kWideRow);
-    const auto make = [&](int n) {
-      widenStrip(w2 + panelAt(g.n0 + n, k) + static_cast<size_t>(k0) * kNarrowPanel + n % kNarrowPanel * 2, lanes / 2, g.strip);
-      return g.strip;
-    };
-    const bool end = k0 + lanes == k;
-    multiply<Vec>(g, lanes, true, Lines{}, make, [](int) { return Lines{}; }, [&](int n) { return end ? last(n) : Leave{}; });
+/// C (+)= the sum of terms, in their order. `last` as of multiply().
+template <class Sum, class Last>
+inline void product(const Group& g, const Term* terms, int count, bool add, Last last) {
+  Cut cut(terms, count);
+  for (Block here = cut.next(); here.count; add = true) {
+    float* a = g.wide;
+    for (int i = 0; i < here.count; a += here.segment[i++].lanes) widenRows(g, here.segment[i], a);
+    const Block then = cut.next();
+    multiply<Sum>(g, here, then, add, last);
+    here = then;
   }
 }
 
-// ---- Y = X W^T ---------------------------------------------------------------------------------
-
-enum class Kind { Halves, Bytes, BytesByHalves };
-
-template <Kind kind, class Sum>
-void linearGroup(const NarrowArgs& g, const Group& group) {
-  constexpr int itemBytes = kind == Kind::Halves ? 2 : 1, perLine = 4 / itemBytes, perLane = kind == Kind::Bytes ? 2 : 1;
-  const int k = padded4(g.k), step = hindsight::blockLength(k, kLanes * perLane);
-  const char* w = static_cast<const char*>(g.w);
-  const auto source = [&](int k0, int n) { return w + (panelAt(group.n0 + n, k) + static_cast<size_t>(k0) * kNarrowPanel + n % kNarrowPanel * perLine) * itemBytes; };
-  const auto finish = [&](int n) {
-    n += group.n0;
-    const size_t to = static_cast<size_t>(group.first) * g.ldy + n;
-    return Finish{g.y + to, g.ldy, g.bias ? g.bias + n : nullptr, g.residual ? g.residual + to : nullptr};
-  };
-  for (int k0 = 0; k0 < k; k0 += step) {
-    const int length = k - k0 < step ? k - k0 : step;
-    const bool last = k0 + length == k;
-    for (int r = 0; r < group.rows; ++r) {
-      const size_t from = static_cast<size_t>(group.first + r) * k + k0;
-      float* to = group.wide + r * kWideRow;
-      if (kind == Kind::Bytes) widenRow(g.xBytes + from, length / 4, to, g.xBytes + from + kRowsAhead * static_cast<size_t>(k));
-      else widenHalves(g.x + from, length, to, g.x + from + kRowsAhead * static_cast<size_t>(k));
-    }
-    const auto make = [&](int n) {
-      const char* from = source(k0, n);
-      if (kind == Kind::Halves) widenStrip(reinterpret_cast<const uint16_t*>(from), length / 2, group.strip);
-      else if (kind == Kind::Bytes) widenPairs(reinterpret_cast<const int8_t*>(from), length / 4, group.strip);
-      else widenStrip(reinterpret_cast<const int8_t*>(from), length / 4, group.strip);
-      return group.strip;
-    };
-    const auto next = [&](int n) -> Lines {
-      const bool within = group.n0 + n + kWide < group.n1;
-      if (!within && last) return {};
-      return {within ? source(k0, n + kWide) : source(k0 + length, 0), 4 * kNarrowPanel, length / perLine, kWide / 16};
-    };
-    const auto leaves = [&](int n) {
-      Leave leave;
-      if (!last) return leave;
-      if (kind != Kind::Halves) leave.scale = g.wScale + group.n0 + n;
-      if (kind == Kind::Bytes) {
-        leave.offset = g.wOffset + group.n0 + n;
-        leave.xScale = g.xScale + group.first;
-      }
-      if (!g.k2) leave.finish = finish(n);
-      return leave;
-    };
-    constexpr int rowBytes = kind == Kind::Bytes ? 1 : 2;
-    const void* x = kind == Kind::Bytes ? static_cast<const void*>(g.xBytes) : g.x;
-    multiply<Sum>(group, length / perLane, k0 > 0, rowsAhead(group, x, static_cast<long>(k) * rowBytes, static_cast<long>(k0 + length) * rowBytes, last, static_cast<long>(length) * rowBytes), make, next, leaves);
-  }
-  if (g.k2)
-    multiplyLora(group, g.x2, g.ldx2, g.w2, g.k2, [&](int n) {
-      Leave leave;
-      leave.finish = finish(n);
-      return leave;
-    });
-}
-
-/// body(first row, rows, first panel, end panel, first row of the next) over groups.
+/// body(group) over the rows [r0,r1) and panels [p0,p1) of `n` outputs.
 template <class Body>
-inline void groups(int r0, int r1, int p0, int p1, Body body) {
+inline void groups(int r0, int r1, int p0, int p1, int n, float* scratch, Body body) {
   const int tiles = blockCount(r1 - r0, kTileRows), parts = blockCount(r1 - r0, kGroupRows);
   const auto row = [&](int part) {
     const int at = r0 + kTileRows * blockStart(tiles, parts, part);
     return at < r1 ? at : r1;
   };
+  float* strip = scratch + kGroupPanels * kSumsOfPanel;
   for (int p = p0; p < p1; p += kGroupPanels)
-    for (int part = 0; part < parts; ++part) body(row(part), row(part + 1) - row(part), p, p + kGroupPanels < p1 ? p + kGroupPanels : p1, row((part + 1) % parts));
+    for (int part = 0; part < parts; ++part) {
+      const int end = (p + kGroupPanels < p1 ? p + kGroupPanels : p1) * kNarrowPanel;
+      body(Group{row(part), row(part + 1) - row(part), p * kNarrowPanel, end < n ? end : n, scratch, strip + kLanes * kWide, strip});
+    }
 }
 
+// ---- Y = X W^T ---------------------------------------------------------------------------------
+
 void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
-  groups(r0, r1, p0, p1, [&](int first, int rows, int from, int to, int next) {
-    const int n1 = to * kNarrowPanel < g.n ? to * kNarrowPanel : g.n;
-    const Group here = group(scratch, first, rows, from * kNarrowPanel, n1, next);
-    if (g.xBytes) linearGroup<Kind::Bytes, VecI>(g, here);
-    else if (g.wScale) linearGroup<Kind::BytesByHalves, Vec>(g, here);
-    else linearGroup<Kind::Halves, Vec>(g, here);
+  const int k = padded4(g.k), k2 = padded4(g.k2);
+  const Way way = g.xBytes ? Way::BytePairs : g.wScale ? Way::Bytes : Way::Halves;
+  const Term terms[] = {{way, g.xBytes ? static_cast<const void*>(g.xBytes) : g.x, k, g.w, k, g.xBytes ? k / 2 : k}, {Way::Halves, g.x2, g.ldx2, g.w2, k2, k2}};
+  groups(r0, r1, p0, p1, g.n, scratch, [&](const Group& group) {
+    const auto finished = [&](int n) {
+      const size_t to = static_cast<size_t>(group.first) * g.ldy + n;
+      Leave leave;
+      leave.finish = Finish{g.y + to, g.ldy, g.bias ? g.bias + n : nullptr, g.residual ? g.residual + to : nullptr};
+      return leave;
+    };
+    if (way == Way::Halves) return product<Vec>(group, terms, g.k2 ? 2 : 1, false, finished);
+    // Bytes have a scale, which LoRA's term has not.
+    const auto scaled = [&](int n) {
+      Leave leave = g.k2 ? Leave{} : finished(n);
+      leave.scale = g.wScale + n;
+      if (way == Way::BytePairs) {
+        leave.offset = g.wOffset + n;
+        leave.xScale = g.xScale + group.first;
+      }
+      return leave;
+    };
+    if (way == Way::BytePairs) product<VecI>(group, terms, 1, false, scaled);
+    else product<Vec>(group, terms, 1, false, scaled);
+    if (g.k2) product<Vec>(group, terms + 1, 1, true, finished);
   });
 }
 
 // ---- dX = dY W ---------------------------------------------------------------------------------
 
-template <class Item>
-void dxTerm(const NarrowDxArgs& g, int t, const Group& group) {
-  const auto& term = g.term[t];
-  constexpr int step = kLanes / kNarrowPanel * kNarrowPanel;
-  const int k = padded4(g.k);
-  const auto source = [&](int n, int input) { return static_cast<const Item*>(term.w) + panelAt(n, k) + static_cast<size_t>(group.n0 + input) * kNarrowPanel; };
-  for (int n0 = 0; n0 < term.n; n0 += step) {
-    const int lanes = term.n - n0 < step ? term.n - n0 : step;
-    const bool last = n0 + lanes == term.n && t == g.terms - 1 && !g.k2;
-    for (int r = 0; r < group.rows; ++r) {
-      const uint16_t* dy = term.dy + (group.first + r) * term.lddy + n0;
-      widenHalves(dy, lanes, group.wide + r * kWideRow, dy + kRowsAhead * term.lddy);
-    }
-    const auto make = [&](int input) {
-      for (int n = 0; n < lanes; n += kNarrowPanel) {
-        for (int i = 0; i < kWide; i += 16) {
-          const int width = k - group.n0 - input - i;
-          float* to = group.strip + n * kWide + i;
-          if (width >= 16) turnStrip(source(n0 + n, input + i), to);
-          else if (width > 0) turnPart(source(n0 + n, input + i), width, to);
-        }
-      }
-      return group.strip;
-    };
-    // The inputs of a strip are one piece of memory of each panel of the weight.
-    const auto next = [&](int input) -> Lines {
-      const bool within = group.n0 + input + kWide < group.n1;
-      if (!within && n0 + lanes == term.n) return {};
-      return {within ? source(n0, input + kWide) : source(n0 + lanes, 0), static_cast<long>(sizeof(Item)) * kNarrowPanel * k, blockCount(lanes, kNarrowPanel), static_cast<int>(kWide * sizeof(Item))};
-    };
-    multiply<Vec>(group, lanes, t > 0 || n0 > 0, n0 + lanes < term.n ? rowsAhead(group, term.dy + n0 + lanes, 2 * term.lddy, 0, false, 2 * step) : Lines{}, make, next, [&](int input) {
+void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
+  const int k = padded4(g.k), k2 = padded4(g.k2);
+  Term terms[kMostTerms];
+  int count = 0;
+  for (int i = 0; i < g.terms; ++i) terms[count++] = {g.term[i].bytes ? Way::TurnedBytes : Way::TurnedHalves, g.term[i].dy, g.term[i].lddy, g.term[i].w, k, g.term[i].n};
+  if (g.k2) terms[count++] = {Way::Halves, g.x2, g.ldx2, g.w2, k2, k2};
+  groups(r0, r1, p0, p1, g.k, scratch, [&](const Group& group) {
+    product<Vec>(group, terms, count, false, [&](int n) {
+      float* to = g.dx + group.first * g.lddx + n;
       Leave leave;
-      float* to = g.dx + group.first * g.lddx + group.n0 + input;
-      if (last) leave.finish = Finish{to, g.lddx, nullptr, g.add ? to : nullptr};
+      leave.finish = Finish{to, g.lddx, nullptr, g.add ? to : nullptr};
       return leave;
     });
-  }
-}
-
-void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scratch) {
-  groups(r0, r1, p0, p1, [&](int first, int rows, int from, int to, int next) {
-    const int n1 = to * kNarrowPanel < g.k ? to * kNarrowPanel : g.k;
-    const Group here = group(scratch, first, rows, from * kNarrowPanel, n1, next);
-    for (int t = 0; t < g.terms; ++t) {
-      if (g.term[t].bytes) dxTerm<int8_t>(g, t, here);
-      else dxTerm<uint16_t>(g, t, here);
-    }
-    if (g.k2)
-      multiplyLora(here, g.x2, g.ldx2, g.w2, g.k2, [&](int input) {
-        float* out = g.dx + first * g.lddx + here.n0 + input;
-        Leave leave;
-        leave.finish = Finish{out, g.lddx, nullptr, g.add ? out : nullptr};
-        return leave;
-      });
   });
 }
 

@@ -2,19 +2,21 @@
 
 /// One row to 16 bits, split into bytes around 128; @returns the scale of the low byte.
 float toWords(const float* x, int k, uint8_t* high, uint8_t* low) {
-  typedef uint8_t Bytes __attribute__((vector_size(kWidth)));
   const int whole = k / kWidth * kWidth;
-  Vec most{};
-  for (int i = 0; i < whole; i += kWidth) most = larger(most, larger(load(x + i), -load(x + i)));
-  float top = maxLanes(most);
-  for (int i = whole; i < k; ++i) top = __builtin_fabsf(x[i]) > top ? __builtin_fabsf(x[i]) : top;
-  const float inverse = top > 0 ? 32512.0f / top : 0.0f;
+  const float top = largest(x, k), inverse = top > 0 ? 32512.0f / top : 0.0f;
   constexpr float magic = 12582912.0f;  // 1.5 * 2^23 rounds to an integer
-  for (int i = 0; i < whole; i += kWidth) {
-    const VecI n = (VecI)(load(x + i) * inverse + magic) - 0x4b400000, h = (n + 128) >> 8;
-    const Bytes up = __builtin_convertvector(h + 128, Bytes), down = __builtin_convertvector(n - h * 256 + 128, Bytes);
-    __builtin_memcpy(high + i, &up, kWidth);
-    __builtin_memcpy(low + i, &down, kWidth);
+  const auto words = [&](int at) { return (VecI)(load(x + at) * inverse + magic) - 0x4b400000; };
+  const auto up = [](VecI n) { return ((n + 128) >> 8) + 128; };
+  const auto down = [](VecI n) { return n - ((n + 128) >> 8) * 256 + 128; };
+  int at = 0;
+  for (; at + 4 * kWidth <= whole; at += 4 * kWidth) {
+    const VecI n[] = {words(at), words(at + kWidth), words(at + 2 * kWidth), words(at + 3 * kWidth)};
+    storeBytes(high + at, {up(n[0]), up(n[1]), up(n[2]), up(n[3])});
+    storeBytes(low + at, {down(n[0]), down(n[1]), down(n[2]), down(n[3])});
+  }
+  for (; at < whole; at += kWidth) {
+    storeBytes(high + at, up(words(at)));
+    storeBytes(low + at, down(words(at)));
   }
   for (int i = whole; i < k; ++i) {
     const float shifted = x[i] * inverse + magic;

@@ -415,22 +415,33 @@ void Math::narrowOuter(const Rows& p, const Rows& q, float* out) {
   else pool_.run(panels, body);
 }
 
-Rows Math::rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out, bool half) {
-  uint16_t* halves = half ? halfRoom(rows, padded4(n), 0) : nullptr;
-  if (half) reserve(n);
+template <class Make>
+Rows Math::make(int rows, int n, int grain, double work, float* out, Forms forms, const Make& make) {
+  const bool narrow = forms.half || forms.bytes;
+  const size_t width = padded4(n);
+  uint16_t* halves = forms.half ? halfRoom(rows, width, 0) : nullptr;
+  auto* bytes = forms.bytes ? reinterpret_cast<uint8_t*>(bytes_.atLeast(rows * width / 4)) : nullptr;
+  float* scale = forms.bytes ? byteScale_.atLeast(rows) : nullptr;
+  if (narrow) reserve(n);
   const auto body = [&](int first, int last, int worker) {
-    float* line = half ? scratch_[worker].atLeast(n) : nullptr;
+    float* line = narrow ? scratch_[worker].atLeast(n) : nullptr;
     for (int r = first; r < last; ++r) {
-      const size_t at = static_cast<size_t>(r) * n;
-      ops_.rmsnorm(x + at, weight, n, eps, half ? line : out + at);
-      if (half) ops_.narrow->toBf16(line, n, endRow(halves, r, n));
+      make(r, narrow ? line : out + static_cast<size_t>(r) * n);
+      if (halves) ops_.narrow->toBf16(line, n, endRow(halves, r, n));
+      if (bytes) scale[r] = ops_.narrow->toBytes(line, n, bytes + r * width);
     }
   };
-  if (static_cast<double>(rows) * n < kParallelWork / 2) body(0, rows, 0);
-  else ranges(rows, 32, body);
-  Rows made{half ? nullptr : out, rows, n};
+  if (work < kParallelWork) body(0, rows, 0);
+  else ranges(rows, grain, body);
+  Rows made{narrow ? nullptr : out, rows, n};
   made.half = halves;
+  made.bytes = bytes;
+  made.byteScale = scale;
   return made;
+}
+
+Rows Math::rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out, Forms forms) {
+  return make(rows, n, 32, 2.0 * rows * n, out, forms, [&](int r, float* to) { ops_.rmsnorm(x + static_cast<size_t>(r) * n, weight, n, eps, to); });
 }
 
 void Math::rmsnormBackward(const float* x, const float* weight, const float* dy, int rows, int n,
@@ -482,20 +493,11 @@ void Math::attentionBackward(const std::vector<AttentionBackwardArgs>& sequences
   });
 }
 
-Rows Math::swiglu(const float* gate, const float* up, int rows, int n, float* out, bool half) {
-  uint16_t* halves = half ? halfRoom(rows, padded4(n), 0) : nullptr;
-  const auto body = [&](int first, int last, int) {
-    for (int r = first; r < last; ++r) {
-      const size_t at = static_cast<size_t>(r) * n;
-      if (!half) ops_.swiglu(gate + at, up + at, n, out + at);
-      else ops_.narrow->swiglu(gate + at, up + at, n, endRow(halves, r, n));
-    }
-  };
-  if (static_cast<double>(rows) * n < kParallelWork / 8) body(0, rows, 0);
-  else ranges(rows, 8, body);
-  Rows made{half ? nullptr : out, rows, n};
-  made.half = halves;
-  return made;
+Rows Math::swiglu(const float* gate, const float* up, int rows, int n, float* out, Forms forms) {
+  return make(rows, n, 8, 8.0 * rows * n, out, forms, [&](int r, float* to) {
+    const size_t at = static_cast<size_t>(r) * n;
+    ops_.swiglu(gate + at, up + at, n, to);
+  });
 }
 
 std::array<Rows, 2> Math::swigluBackward(const float* gate, const float* up, const float* dOut, int rows, int n, float* dGate, float* dUp, bool half) {

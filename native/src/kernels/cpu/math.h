@@ -58,6 +58,12 @@ struct Rows {
   long stride() const { return ld ? ld : cols; }
 };
 
+/// What made rows are left in, for the products that read them next: fp32, or, rounded while they lie in the cache, bf16 or
+/// bytes or both alone.
+struct Forms {
+  bool half = false, bytes = false;
+};
+
 /// LoRA of the rows [first, first + rows) of a few-row product; lora[i] belongs to linear i, or null.
 struct FewSegment {
   int first = 0, rows = 0;
@@ -100,15 +106,14 @@ class Math {
   /// out [r,N] += P^T Q with P [M,r], Q [M,N]; in bf16 products where Q has its bf16 form.
   void outer(const Rows& p, const Rows& q, float* out);
 
-  /// Rows that products read next. `half`: in bf16 alone, rounded while they lie in the cache, and `out` is not used; they
-  /// live in slot 0, those of swigluBackward() in 2 and 3.
-  Rows rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out, bool half = false);
+  /// Rows that products read next. `out` is for fp32 alone; bf16 lives in slot 0, that of swigluBackward() in 2 and 3.
+  Rows rmsnorm(const float* x, const float* weight, int rows, int n, float eps, float* out, Forms forms = {});
   void rmsnormBackward(const float* x, const float* weight, const float* dy, int rows, int n,
                        float eps, float* dx, bool add);
   /// Of several sequences of one model.
   void attention(const std::vector<AttentionArgs>& sequences);
   void attentionBackward(const std::vector<AttentionBackwardArgs>& sequences);
-  Rows swiglu(const float* gate, const float* up, int rows, int n, float* out, bool half = false);
+  Rows swiglu(const float* gate, const float* up, int rows, int n, float* out, Forms forms = {});
   /// @returns dGate and dUp.
   std::array<Rows, 2> swigluBackward(const float* gate, const float* up, const float* dOut, int rows, int n, float* dGate, float* dUp, bool half);
   /// Operations a second of all threads working in registers only.
@@ -132,6 +137,9 @@ class Math {
                     const float* residual, long ldy);
   void fewPlain(Rows& x, const FewLinear* linears, int count, const FewSegment* segments, int segmentCount);
   uint16_t* halfRoom(int rows, long width, int slot);
+  /// rows [rows,n] that make(row, line) writes one by one into `out`, or in narrow forms through a line of scratch.
+  template <class Make>
+  Rows make(int rows, int n, int grain, double work, float* out, Forms forms, const Make& make);
   void narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa, const PackedWeight* aTransposed, float* dx, bool add, long lddx);
   void wideDx(const Rows& dy, const PackedWeight& w, float* dx, long lddx, bool add);
   void narrowOuter(const Rows& p, const Rows& q, float* out);

@@ -101,7 +101,6 @@ struct NarrowOps {
   /// fp32 -> bf16, nearest even.
   void (*toBf16)(const float* x, size_t n, uint16_t* out);
   /// As in Ops, rounded to bf16.
-  void (*swiglu)(const float* gate, const float* up, size_t n, uint16_t* out);
   void (*swigluBackward)(const float* gate, const float* up, const float* dOut, size_t n, uint16_t* dGate, uint16_t* dUp);
   /// One row to bytes around 128; @returns its scale.
   float (*toBytes)(const float* x, int k, uint8_t* out);

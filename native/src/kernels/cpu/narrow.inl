@@ -272,14 +272,6 @@ void toBf16(const float* x, size_t n, uint16_t* out) {
   }
 }
 
-void halfSwiglu(const float* gate, const float* up, size_t n, uint16_t* out) {
-  size_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) storeHalf(out + i, silu(load(gate + i)) * load(up + i));
-  float tail[kWidth];
-  swiglu(gate + i, up + i, n - i, tail);
-  toBf16(tail, n - i, out + i);
-}
-
 void halfSwigluBackward(const float* gate, const float* up, const float* dOut, size_t n, uint16_t* dGate, uint16_t* dUp) {
   size_t i = 0;
   Vec dg, du;
@@ -294,23 +286,43 @@ void halfSwigluBackward(const float* gate, const float* up, const float* dOut, s
   toBf16(upTail, n - i, dUp + i);
 }
 
-float toBytes(const float* x, int k, uint8_t* out) {
-  typedef uint8_t VecB __attribute__((vector_size(kWidth)));
-  typedef uint8_t VecBAt __attribute__((vector_size(kWidth), aligned(1), may_alias));
-  Vec best{};
+typedef uint8_t VecB __attribute__((vector_size(kWidth)));
+typedef uint8_t VecBAt __attribute__((vector_size(kWidth), aligned(1), may_alias));
+inline void storeBytes(uint8_t* out, VecI v) { *reinterpret_cast<VecBAt*>(out) = __builtin_convertvector(v, VecB); }
+/// Four vectors of numbers from 0 to 255.
+inline void storeBytes(uint8_t* out, const VecI (&v)[4]) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  // Compilers narrow to bytes one lane at a time. Packing works on halves of registers: groups of four come out of order.
+  const __m256i all = _mm256_packus_epi16(_mm256_packus_epi32((__m256i)v[0], (__m256i)v[1]), _mm256_packus_epi32((__m256i)v[2], (__m256i)v[3]));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permutevar8x32_epi32(all, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+#else
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) storeBytes(out + i * kWidth, v[i]);
+#endif
+}
+
+/// The largest magnitude of n numbers.
+inline float largest(const float* x, int n) {
+  const auto size = [&](int i) { return (Vec)((VecI)load(x + i) & 0x7fffffff); };
+  Vec even{}, odd{};
   int i = 0;
-  for (; i + kWidth <= k; i += kWidth) {
-    const Vec v = load(x + i);
-    best = larger(best, larger(v, -v));
+  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
+    even = larger(even, size(i));
+    odd = larger(odd, size(i + kWidth));
   }
-  float top = maxLanes(best);
-  for (; i < k; ++i) top = x[i] > top ? x[i] : -x[i] > top ? -x[i] : top;
+  float top = maxLanes(larger(even, odd));
+  for (; i < n; ++i) top = __builtin_fabsf(x[i]) > top ? __builtin_fabsf(x[i]) : top;
+  return top;
+}
+
+float toBytes(const float* x, int k, uint8_t* out) {
+  const float top = largest(x, k);
   const float inverse = top > 0 ? 127.0f / top : 0.0f;
   constexpr float magic = 12582912.0f + 128.0f;  // 1.5 * 2^23 rounds to an integer
-  for (i = 0; i + kWidth <= k; i += kWidth) {
-    const VecI n = (VecI)(load(x + i) * inverse + magic) & 0xff;
-    *reinterpret_cast<VecBAt*>(out + i) = __builtin_convertvector(n, VecB);
-  }
+  const auto bytes = [&](int at) { return (VecI)(load(x + at) * inverse + magic) & 0xff; };
+  int i = 0;
+  for (; i + 4 * kWidth <= k; i += 4 * kWidth) storeBytes(out + i, {bytes(i), bytes(i + kWidth), bytes(i + 2 * kWidth), bytes(i + 3 * kWidth)});
+  for (; i + kWidth <= k; i += kWidth) storeBytes(out + i, bytes(i));
   for (; i < k; ++i) {
     const float n = x[i] * inverse + magic;
     out[i] = static_cast<uint8_t>(lane(&n) & 0xff);
@@ -563,13 +575,13 @@ void released(Args... args) {
   release();
 }
 constexpr NarrowOps narrowTable() {
-  return NarrowOps{kTileRows, kLinearPanels, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords,
+  return NarrowOps{kTileRows, kLinearPanels, toBf16, halfSwigluBackward, toBytes, toWords,
                    released<narrowLinear, const NarrowArgs&, int, int, int, int, float*>, released<few, const FewArgs&, int, float*>,
                    released<narrowDx, const NarrowDxArgs&, int, int, int, int, float*>, released<narrowOuter, const NarrowOuterArgs&, int, float*>,
                    released<halfAttention, const AttentionArgs&, int, int, int, float*>, released<halfAttentionBackward, const AttentionBackwardArgs&, int, float*>, spin};
 }
 #else
-constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, kLinearPanels, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, kHalfAttentionBackward, spin}; }
+constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, kLinearPanels, toBf16, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, kHalfAttentionBackward, spin}; }
 #endif
 
 }  // namespace

@@ -239,12 +239,6 @@ void swigluBackward(const float* gate, const float* up, const float* dOut, size_
   }
 }
 
-void halfSwiglu(const float* gate, const float* up, size_t n, uint16_t* out) {
-  std::vector<float> exact(n);
-  swiglu(gate, up, n, exact.data());
-  toBf16(exact.data(), n, out);
-}
-
 void halfSwigluBackward(const float* gate, const float* up, const float* dOut, size_t n, uint16_t* dGate, uint16_t* dUp) {
   std::vector<float> exactGate(n), exactUp(n);
   swigluBackward(gate, up, dOut, n, exactGate.data(), exactUp.data());
@@ -374,7 +368,7 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float*) {
 }  // namespace
 
 const Ops* referenceOps() {
-  static constexpr NarrowOps narrow{kNarrowRows, kDxPanels, toBf16, halfSwiglu, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
+  static constexpr NarrowOps narrow{kNarrowRows, kDxPanels, toBf16, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
   static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, rowPanels, linearDx, linearDxWide,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};
