@@ -454,6 +454,9 @@ void Bench::pointwise() {
     compare(op, dims({n}), a.get(), b.get(), n);
   };
   std::vector<uint16_t> plain(n), plain2(n);
+  fast_.narrow->toBf16(g.get(), n, half.data());
+  plain_.narrow->toBf16(g.get(), n, plain.data());
+  compareHalves("toBf16", half, plain);
   fast_.narrow->swigluBackward(g.get(), u.get(), d.get(), n, half.data(), half2.data());
   plain_.narrow->swigluBackward(g.get(), u.get(), d.get(), n, plain.data(), plain2.data());
   compareHalves("swigluBackward.bf16.gate", half, plain);
