@@ -30,8 +30,9 @@ uint16_t* endRow(uint16_t* halves, int r, int n, long width = 0) {
 }
 
 /// Whether a gradient through n outputs turns its sums (linearDxWide), not the weight. Turning the weight costs the more the
-/// fewer rows share it, and the sums of several blocks of outputs pass through memory.
-bool turnsSums(const Ops& ops, int m, int n) { return n > std::min(2 * m, kTurnedPanels * ops.panel); }
+/// fewer rows share it, and the sums of several blocks of outputs pass through memory. Short vectors multiply more slowly and
+/// turn as fast, so that more is turned there.
+bool turnsSums(const Ops& ops, int m, int n) { return ops.panel < kMostPanel ? n > std::min(6 * m, 2048) : n > std::min(2 * m, 1024); }
 
 int panels(const Ops& ops, int n) { return (n + ops.panel - 1) / ops.panel; }
 
