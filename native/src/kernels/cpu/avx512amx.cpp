@@ -4,16 +4,14 @@
 
 namespace {
 constexpr int kWidth = 16;
-constexpr int kRowBlock = 12;
 }  // namespace
 
-#include "kernels/cpu/simd.inl"
+#include "kernels/cpu/vector.inl"
 #include "kernels/cpu/amx.inl"
 
 namespace hindsight {
-const Ops* avx512AmxOps() {
+const NarrowOps* avx512AmxProducts() {
   static constexpr NarrowOps narrow = narrowTable();
-  static constexpr Ops ops = table("avx512amx", &narrow);
-  return &ops;
+  return &narrow;
 }
 }  // namespace hindsight

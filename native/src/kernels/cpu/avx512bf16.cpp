@@ -5,16 +5,14 @@
 
 namespace {
 constexpr int kWidth = 16;
-constexpr int kRowBlock = 12;
 }  // namespace
 
-#include "kernels/cpu/simd.inl"
+#include "kernels/cpu/vector.inl"
 #include "kernels/cpu/dot512.inl"
 
 namespace hindsight {
-const Ops* avx512Bf16Ops() {
+const NarrowOps* avx512Bf16Products() {
   static constexpr NarrowOps narrow = narrowTable();
-  static constexpr Ops ops = table("avx512bf16", &narrow);
-  return &ops;
+  return &narrow;
 }
 }  // namespace hindsight

@@ -3,17 +3,15 @@
 
 namespace {
 constexpr int kWidth = 16;
-constexpr int kRowBlock = 12;
 }  // namespace
 
-#include "kernels/cpu/simd.inl"
+#include "kernels/cpu/vector.inl"
 #define NARROW_PLAIN_BF16
 #include "kernels/cpu/dot512.inl"
 
 namespace hindsight {
-const Ops* avx512VnniOps() {
+const NarrowOps* avx512VnniProducts() {
   static constexpr NarrowOps narrow = narrowTable();
-  static constexpr Ops ops = table("avx512vnni", &narrow);
-  return &ops;
+  return &narrow;
 }
 }  // namespace hindsight

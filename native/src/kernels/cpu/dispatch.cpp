@@ -15,6 +15,12 @@ bool hasAvx512() {
   return hasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
+Ops avx512With(const char* name, const NarrowOps* narrow) {
+  Ops ops = *avx512Ops();
+  ops.name = name;
+  ops.narrow = narrow;
+  return ops;
+}
 bool hasVnni() { return hasAvx512() && __builtin_cpu_supports("avx512vnni"); }
 bool hasBf16() { return hasVnni() && __builtin_cpu_supports("avx512bf16"); }
 /// A process asks Linux for the matrix registers once, for all its threads; an old kernel, or a signal stack that is too
@@ -39,9 +45,21 @@ const Ops* opsFor(Isa isa) {
 #if defined(__x86_64__) && !defined(HINDSIGHT_PORTABLE_ONLY)
     case Isa::Avx2: return hasAvx2() ? avx2Ops() : nullptr;
     case Isa::Avx512: return hasAvx512() ? avx512Ops() : nullptr;
-    case Isa::Avx512Vnni: return hasVnni() ? avx512VnniOps() : nullptr;
-    case Isa::Avx512Bf16: return hasBf16() ? avx512Bf16Ops() : nullptr;
-    case Isa::Avx512Amx: return hasAmx() ? avx512AmxOps() : nullptr;
+    case Isa::Avx512Vnni: {
+      if (!hasVnni()) return nullptr;
+      static const Ops ops = avx512With("avx512vnni", avx512VnniProducts());
+      return &ops;
+    }
+    case Isa::Avx512Bf16: {
+      if (!hasBf16()) return nullptr;
+      static const Ops ops = avx512With("avx512bf16", avx512Bf16Products());
+      return &ops;
+    }
+    case Isa::Avx512Amx: {
+      if (!hasAmx()) return nullptr;
+      static const Ops ops = avx512With("avx512amx", avx512AmxProducts());
+      return &ops;
+    }
 #else
     default: return nullptr;
 #endif

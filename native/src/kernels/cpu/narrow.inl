@@ -1,4 +1,4 @@
-// The products of narrow.h, once for every instruction set. Included after simd.inl's vocabulary by
+// The products of narrow.h, once for every instruction set. Included after vector.inl by
 // a translation unit that takes from here (NARROW_PLAIN_BF16, NARROW_PLAIN_INT8, unless
 // NARROW_TRANSPOSE) or itself defines
 //   bf16Tile(rows, t), int8Tile(rows, t)   C[rows][64] (+)= A B over `groups` lanes of 2 (4) inputs

@@ -225,8 +225,9 @@ const Ops* referenceOps();
 const Ops* portableOps();
 const Ops* avx2Ops();
 const Ops* avx512Ops();
-const Ops* avx512VnniOps();
-const Ops* avx512Bf16Ops();
-const Ops* avx512AmxOps();
+/// What the sets from Avx512Vnni on have instead of Avx512's.
+const NarrowOps* avx512VnniProducts();
+const NarrowOps* avx512Bf16Products();
+const NarrowOps* avx512AmxProducts();
 
 }  // namespace hindsight
