@@ -219,7 +219,8 @@ void Bench::narrow() {
     compare("toBytes", dims({m, k}), &beyond, &zero, 1);
     compare("toBytes.scale", dims({m, k}), &scaleError, &zero, 1);
   }
-  Floats scratch = allocateFloats(narrowDxScratch());
+  const int panels = static_cast<int>(narrowPanels(std::max(n, k))), lanes = 3 * (n + k);
+  Floats scratch = allocateFloats(std::max({narrowScratch(), plain_.narrow->scratch(m, panels, lanes), fast_.narrow->scratch(m, panels, lanes)}));
   const PackedWeight pb = packWeight(fast_, w2.get(), n, r, Dtype::Bf16), pa = packWeight(fast_, a.get(), k, r, Dtype::Bf16);
   for (const Dtype dtype : {Dtype::Bf16, Dtype::Int8}) {
     PackedWeight pw = packWeight(fast_, w.get(), n, k, dtype);

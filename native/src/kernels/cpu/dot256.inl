@@ -1,13 +1,13 @@
 // The products of narrow.h, and the fp32 dX of the head, for AVX2, which has no dot products of bf16 and none of bytes
 // that cannot saturate.
 //
-// Method (Goto's): the contraction is cut into blocks of lanes, a lane being one fp32 input or a pair of 16-bit ones. Of a
-// block, up to kGroupRows rows of A are widened once into [rows][lanes] for up to kGroupPanels panels of 64 outputs, and
-// the weight strip by strip: [lanes][strip] stays in the first-level cache while all the rows pass by. Between blocks the
-// sums wait in C [panels][kGroupRows][64]. Several terms, LoRA's behind the base's or those of a gradient, are one
-// contraction, and a block may hold lanes of some of them. bf16 is widened to fp32 and multiplied by FMA, int8 x int8 to 16 bits
-// and multiplied by vpmaddwd, which is exact; both in tiles of 6 rows x 16 outputs, 12 sums in registers. A tile asks for
-// its share of the weights that come next.
+// Method (Goto's): the contraction is cut into blocks of lanes, a lane being one fp32 input or a pair of 16-bit ones; most
+// contractions are one block. Of a block, the rows of A are widened once for up to kGroupPanels panels of 64 outputs, six
+// side by side in the order in which tiles read them, and pass from the third-level cache while the weight, widened strip by
+// strip, stays in the second: [lanes][strip]. Between blocks the sums wait in C [panels][rows][64]. Several terms, LoRA's behind the
+// base's or those of a gradient, are one contraction, and a block may hold lanes of some of them. bf16 is widened to fp32 and multiplied
+// by FMA, int8 x int8 to 16 bits and multiplied by vpmaddwd, which is exact; both in tiles of 6 rows x 16 outputs, 12 sums in
+// registers. A tile asks for its share of the weights that come next.
 //
 // Every sum runs over the lanes in their order, whatever the blocks.
 #include <immintrin.h>
@@ -17,13 +17,16 @@
 
 namespace {
 
-/// A tile: rows and vectors of outputs; lanes of a block, of which a strip takes 20 KB; and the distance of widened rows,
-/// which is not a multiple of 1 KB: that would crowd them into few sets of the cache.
-constexpr int kTileVecs = 2, kWide = kTileVecs * kWidth, kLanes = 320, kWideRow = kLanes + 16;
-constexpr int kGroupRows = 33 * kTileRows;
-constexpr int kGroupPanels = kLinearPanels;
-constexpr size_t kSumsOfPanel = static_cast<size_t>(kGroupRows) * kNarrowPanel;
-static_assert(kGroupPanels * kSumsOfPanel + static_cast<size_t>(kGroupRows) * kWideRow + kLanes * kWide <= hindsight::narrowDxScratch(), "fits narrowDxScratch()");
+/// A tile: vectors and number of outputs.
+constexpr int kTileVecs = 2, kWide = kTileVecs * kWidth;
+/// Most panels of a group.
+constexpr int kGroupPanels = kPanels;
+/// Most lanes of a block of a product. Their strip lies in the second-level cache, or in the first where rows are few, so that
+/// making it is much of the work.
+inline int blockLanes(int rows) { return rows < 192 ? 320 : 1536; }
+/// Lanes that bf16Tile widens at a time, and the distance of its widened rows, which is not a multiple of 1 KB: that would
+/// crowd them into few sets of the cache.
+constexpr int kTileLanes = 320, kWideRow = kTileLanes + 16;
 
 /// How the sums of a tile leave it. `scale` times `offset`'s difference where int8 met int8.
 struct Leave {
@@ -32,7 +35,7 @@ struct Leave {
   Finish finish;
 };
 
-/// C[rows][strip] (+)= A B; rows of A lie kWideRow apart.
+/// C[rows][strip] (+)= A B; A lies [lanes][rows], or in rows kWideRow apart.
 struct StripTile {
   const float* a;
   const float* b;
@@ -44,28 +47,28 @@ struct StripTile {
 };
 
 // One lane. Inline assembly, because GCC regroups these sums and moves or spills what it then has to keep.
-template <int Rows>
+template <int Distance, int Rows>
 inline __attribute__((always_inline)) void addLane(Vec (&acc)[Rows][2], const float* a, const float* b) {
   const Vec w0 = load(b), w1 = load(b + kWidth);
   Vec x;
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r)
     asm("vbroadcastss %3,%2\n\tvfmadd231ps %4,%2,%0\n\tvfmadd231ps %5,%2,%1"
-        : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x) : "m"(a[r * kWideRow]), "x"(w0), "x"(w1));
+        : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x) : "m"(a[r * Distance]), "x"(w0), "x"(w1));
 }
-template <int Rows>
+template <int Distance, int Rows>
 inline __attribute__((always_inline)) void addLane(VecI (&acc)[Rows][2], const float* a, const float* b) {
   const Vec w0 = load(b), w1 = load(b + kWidth);
   Vec x, product;
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r)
     asm("vbroadcastss %4,%2\n\tvpmaddwd %5,%2,%3\n\tvpmaddwd %6,%2,%2\n\tvpaddd %3,%0,%0\n\tvpaddd %2,%1,%1"
-        : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x), "=&x"(product) : "m"(a[r * kWideRow]), "x"(w0), "x"(w1));
+        : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x), "=&x"(product) : "m"(a[r * Distance]), "x"(w0), "x"(w1));
 }
 
-template <class Sum, int Rows>
+template <class Sum, bool Packed, int Rows>
 void runStrip(const StripTile& t) {
-  constexpr int vecs = kTileVecs, strip = kWide;
+  constexpr int vecs = kTileVecs, strip = kWide, distance = Packed ? 1 : kWideRow, step = Packed ? Rows : 1;
   Sum acc[Rows][vecs] = {};
   if (t.add)
 #pragma GCC unroll 6
@@ -74,13 +77,13 @@ void runStrip(const StripTile& t) {
       for (int v = 0; v < vecs; ++v) acc[r][v] = (Sum)load(t.c + r * t.ldc + v * kWidth);
   const float *a = t.a, *b = t.b;
   int i = 0;
-  for (; i + 4 <= t.lanes; i += 4, a += 4, b += 4 * strip) {
-    addLane<Rows>(acc, a, b);
-    addLane<Rows>(acc, a + 1, b + strip);
-    addLane<Rows>(acc, a + 2, b + 2 * strip);
-    addLane<Rows>(acc, a + 3, b + 3 * strip);
+  for (; i + 4 <= t.lanes; i += 4, a += 4 * step, b += 4 * strip) {
+    addLane<distance>(acc, a, b);
+    addLane<distance>(acc, a + step, b + strip);
+    addLane<distance>(acc, a + 2 * step, b + 2 * strip);
+    addLane<distance>(acc, a + 3 * step, b + 3 * strip);
   }
-  for (; i < t.lanes; ++i, ++a, b += strip) addLane<Rows>(acc, a, b);
+  for (; i < t.lanes; ++i, a += step, b += strip) addLane<distance>(acc, a, b);
   Vec sums[Rows][vecs];
 #pragma GCC unroll 4
   for (int v = 0; v < vecs; ++v) {
@@ -96,16 +99,14 @@ void runStrip(const StripTile& t) {
   leaveAll(t.leave.finish, t.c, t.ldc, sums);
 }
 
-template <class Sum>
+template <class Sum, bool Packed>
 inline void stripTile(int rows, const StripTile& t) {
-  static constexpr void (*at[])(const StripTile&) = {runStrip<Sum, 1>, runStrip<Sum, 2>, runStrip<Sum, 3>, runStrip<Sum, 4>, runStrip<Sum, 5>, runStrip<Sum, 6>};
+  static constexpr void (*at[])(const StripTile&) = {runStrip<Sum, Packed, 1>, runStrip<Sum, Packed, 2>, runStrip<Sum, Packed, 3>, runStrip<Sum, Packed, 4>, runStrip<Sum, Packed, 5>, runStrip<Sum, Packed, 6>};
   at[rows - 1](t);
 }
 
 // ---- widening ----------------------------------------------------------------------------------
 
-/// Rows of which the lines are asked for before they are widened.
-constexpr int kRowsAhead = 4;
 /// n bf16 numbers to fp32; may write up to 7 beyond. `ahead`: of a row that is widened soon.
 inline void widenHalves(const uint16_t* x, int n, float* out, const uint16_t* ahead = nullptr) {
   if (ahead)
@@ -276,7 +277,7 @@ void fewPairs(const BfTile& t, int s) {
 
 /// Any number of rows; up to 32 columns at a time are computed.
 void bf16Tile(int rows, const BfTile& t) {
-  constexpr int most = kLanes, rowsAtOnce = 66;
+  constexpr int most = kTileLanes, rowsAtOnce = 66;
   const int cols = 16 * t.strips;
   if (rows == 1 && t.strips == 4) return fewPairs<1, 8>(t, 0);
   if (rows <= 2) {
@@ -309,7 +310,7 @@ void bf16Tile(int rows, const BfTile& t) {
         for (int r = 0; r < height; r += kTileRows) {
           Leave leave;
           if (last) leave.finish = moved(t.finish, r0 + r, s);
-          stripTile<Vec>(height - r < kTileRows ? height - r : kTileRows, {a + r * kWideRow, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, leave});
+          stripTile<Vec, false>(height - r < kTileRows ? height - r : kTileRows, {a + r * kWideRow, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, leave});
         }
       }
     }
@@ -369,10 +370,10 @@ void int8Tile(int rows, const ByteTile& t) {
 /// Rows [first, first + rows) of a product and the outputs [n0, n1), at most kGroupPanels panels; n0 begins a panel.
 struct Group {
   int first, rows, n0, n1;
-  float* sums;   // C
-  float* wide;   // A, rows kWideRow apart
+  float* sums;   // C, which one block alone writes for a strip that is not whole only
+  float* wide;   // A of a block, [tiles][lanes][rows of a tile]
   float* strip;  // B
-  float* c(int n, int row) const { return sums + (n - n0) / kNarrowPanel * kSumsOfPanel + static_cast<size_t>(row) * kNarrowPanel + n % kNarrowPanel; }
+  float* c(int n) const { return sums + (n - n0) / kNarrowPanel * static_cast<size_t>(rows) * kNarrowPanel + n % kNarrowPanel; }
 };
 
 /// What a lane of a term is: the number of a row and that of a packed weight, a pair of neighbouring bytes of either, a number
@@ -412,16 +413,16 @@ struct Block {
 /// Cuts a sum of terms into blocks of nearly equal length. Turned, a segment begins with a panel.
 class Cut {
  public:
-  Cut(const Term* terms, int count) : term_(terms), end_(terms + count) {
+  Cut(const Term* terms, int count, int most) : term_(terms), end_(terms + count), most_(most) {
     int total = 0;
     for (int i = 0; i < count; ++i) total += terms[i].lanes;
-    length_ = hindsight::blockLength(total, kLanes);
+    length_ = hindsight::blockLength(total, most);
   }
   /// @returns no lanes at the end
   Block next() {
     Block block;
     while (term_ != end_ && block.lanes < length_) {
-      const int step = term_->turned() ? kNarrowPanel : 4, room = (kLanes - block.lanes) / step * step, left = term_->lanes - at_;
+      const int step = term_->turned() ? kNarrowPanel : 4, room = (most_ - block.lanes) / step * step, left = term_->lanes - at_;
       int take = (length_ - block.lanes + step - 1) / step * step;
       take = take < room ? take : room;
       take = take < left ? take : left;
@@ -438,16 +439,74 @@ class Cut {
 
  private:
   const Term *term_, *end_;
+  const int most_;
   int at_ = 0, length_;
 };
 
-/// A of a segment, for the rows of a group.
-inline void widenRows(const Group& g, const Segment& s, float* to) {
+/// Eight lanes of a row.
+template <Way way>
+inline __attribute__((always_inline)) Vec eightLanes(const char* x) {
+  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
+  if constexpr (way != Way::BytePairs) return (Vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16);
+  // Groups of four bytes around 128 to two pairs of words: (0, 2) and (1, 3).
+  const __m128i even = _mm_and_si128(v, _mm_set1_epi16(0xff)), odd = _mm_srli_epi16(v, 8);
+  return (Vec)_mm256_set_m128i(_mm_unpackhi_epi32(even, odd), _mm_unpacklo_epi32(even, odd));
+}
+/// Eight lanes of six rows: out[8][6], and two numbers beyond: each lane's vector is overwritten by the next where it is too long.
+inline __attribute__((always_inline)) void storeLanes(const Vec (&row)[kTileRows], float* out) {
+  __m256d abcd[4], ef[4];  // of lanes i and i + 4
+#pragma GCC unroll 2
+  for (int i = 0; i < 4; i += 2) {
+    const auto pairs = [&](int r) __attribute__((always_inline)) {
+      const __m256 a = (__m256)row[r], b = (__m256)row[r + 1];
+      return _mm256_castps_pd(i ? _mm256_unpackhi_ps(a, b) : _mm256_unpacklo_ps(a, b));
+    };
+    const __m256d ab = pairs(0), cd = pairs(2);
+    abcd[i] = _mm256_unpacklo_pd(ab, cd);
+    abcd[i + 1] = _mm256_unpackhi_pd(ab, cd);
+    ef[i] = pairs(4);
+    ef[i + 1] = _mm256_permute_pd(ef[i], 5);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) store(out + kTileRows * i, (Vec)_mm256_insertf128_pd(abcd[i], _mm256_castpd256_pd128(ef[i]), 1));
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) store(out + kTileRows * (i + 4), (Vec)_mm256_permute2f128_pd(abcd[i], ef[i], 0x31));
+}
+/// A of a tile's rows [first, first + rows) in a segment: out[lanes][rows]. Reads up to 7 lanes beyond the segment.
+template <Way way>
+inline void packTile(const Segment& s, int first, int rows, float* out) {
   const Term& t = *s.term;
-  for (int r = 0; r < g.rows; ++r, to += kWideRow) {
-    const char *x = t.row(g.first + r, s.first), *ahead = x + kRowsAhead * t.ldx * t.xBytes();
-    if (t.way == Way::BytePairs) widenRow(reinterpret_cast<const uint8_t*>(x), s.lanes / 2, to, reinterpret_cast<const uint8_t*>(ahead));
-    else widenHalves(reinterpret_cast<const uint16_t*>(x), s.lanes, to, reinterpret_cast<const uint16_t*>(ahead));
+  const char* row[kTileRows];
+  for (int r = 0; r < kTileRows; ++r) row[r] = t.row(first + (r < rows ? r : rows - 1), s.first);
+  const long laneBytes = t.perLane() * t.xBytes(), next = kTileRows * t.ldx * t.xBytes();
+  for (int lane = 0; lane < s.lanes; lane += 8, out += 8 * rows) {
+    Vec x[kTileRows];
+#pragma GCC unroll 6
+    for (int r = 0; r < kTileRows; ++r) {
+      if (lane % 32 == 0) __builtin_prefetch(row[r] + lane * laneBytes + next);
+      x[r] = eightLanes<way>(row[r] + lane * laneBytes);
+    }
+    if (lane + 10 <= s.lanes && rows == kTileRows) {
+      storeLanes(x, out);
+      continue;
+    }
+    float lanes[8 * kTileRows + 2];
+    storeLanes(x, lanes);
+    const int count = s.lanes - lane < 8 ? s.lanes - lane : 8;
+    for (int i = 0; i < count; ++i)
+      for (int r = 0; r < rows; ++r) out[i * rows + r] = lanes[i * kTileRows + r];
+  }
+}
+/// The same of all segments of a block, for all rows of a group.
+inline void packRows(const Group& g, const Block& block) {
+  for (int r = 0; r < g.rows; r += kTileRows) {
+    const int rows = g.rows - r < kTileRows ? g.rows - r : kTileRows;
+    float* out = g.wide + static_cast<size_t>(r) * block.lanes;
+    for (int i = 0; i < block.count; out += block.segment[i++].lanes * rows) {
+      const Segment& s = block.segment[i];
+      if (s.term->way == Way::BytePairs) packTile<Way::BytePairs>(s, g.first + r, rows, out);
+      else packTile<Way::Halves>(s, g.first + r, rows, out);
+    }
   }
 }
 
@@ -517,7 +576,7 @@ inline void multiply(const Group& g, const Block& here, const Block& then, bool 
     const bool within = n + kWide < g.n1;
     const Block& next = within ? here : then;
     for (int i = 0; i < next.count; ++i) ahead[i] = askStrip(next.segment[i], within ? n + kWide : g.n0, tiles);
-    StripTile t{g.wide, g.strip, here.lanes, g.c(n, 0), kNarrowPanel, add, then.count ? Leave{} : last(n)};
+    StripTile t{g.wide, g.strip, here.lanes, g.c(n), kNarrowPanel, add, then.count ? Leave{} : last(n)};
     const int cols = g.n1 - n < kWide ? g.n1 - n : kWide;
     Finish finish = t.leave.finish;
     if (cols < kWide) t.leave.finish = Finish{};
@@ -530,9 +589,9 @@ inline void multiply(const Group& g, const Block& here, const Block& then, bool 
             bringToWrite(finish.to + r * finish.ldto + line);
             if (finish.residual && finish.residual != finish.to) __builtin_prefetch(finish.residual + r * finish.ldto + line);
           }
-      stripTile<Sum>(rows, t);
+      stripTile<Sum, true>(rows, t);
       if (finish.to && cols < kWide) finishPart(finish, t.c, rows, cols);
-      t.a += kTileRows * kWideRow;
+      t.a += kTileRows * here.lanes;
       t.c += kTileRows * kNarrowPanel;
       finish = moved(finish, kTileRows, 0);
       if (cols == kWide) t.leave.finish = finish;
@@ -544,30 +603,29 @@ inline void multiply(const Group& g, const Block& here, const Block& then, bool 
 /// C (+)= the sum of terms, in their order. `last` as of multiply().
 template <class Sum, class Last>
 inline void product(const Group& g, const Term* terms, int count, bool add, Last last) {
-  Cut cut(terms, count);
+  Cut cut(terms, count, blockLanes(g.rows));
   for (Block here = cut.next(); here.count; add = true) {
-    float* a = g.wide;
-    for (int i = 0; i < here.count; a += here.segment[i++].lanes) widenRows(g, here.segment[i], a);
+    packRows(g, here);
     const Block then = cut.next();
     multiply<Sum>(g, here, then, add, last);
     here = then;
   }
 }
 
-/// body(group) over the rows [r0,r1) and panels [p0,p1) of `n` outputs.
+/// B, then A, then C.
+size_t productScratch(int rows, int panels, int lanes) {
+  const int most = blockLanes(rows), block = lanes < most ? lanes : most;
+  return static_cast<size_t>(most) * kWide + static_cast<size_t>(rows) * block + static_cast<size_t>(rows) * kNarrowPanel * (panels < kGroupPanels ? panels : kGroupPanels) + kWidth;
+}
+/// body(group) over the rows [r0,r1) and panels [p0,p1) of `n` outputs; `lanes` of all terms.
 template <class Body>
-inline void groups(int r0, int r1, int p0, int p1, int n, float* scratch, Body body) {
-  const int tiles = blockCount(r1 - r0, kTileRows), parts = blockCount(r1 - r0, kGroupRows);
-  const auto row = [&](int part) {
-    const int at = r0 + kTileRows * blockStart(tiles, parts, part);
-    return at < r1 ? at : r1;
-  };
-  float* strip = scratch + kGroupPanels * kSumsOfPanel;
-  for (int p = p0; p < p1; p += kGroupPanels)
-    for (int part = 0; part < parts; ++part) {
-      const int end = (p + kGroupPanels < p1 ? p + kGroupPanels : p1) * kNarrowPanel;
-      body(Group{row(part), row(part + 1) - row(part), p * kNarrowPanel, end < n ? end : n, scratch, strip + kLanes * kWide, strip});
-    }
+inline void groups(int r0, int r1, int p0, int p1, int n, int lanes, float* scratch, Body body) {
+  const int rows = r1 - r0, most = blockLanes(rows);
+  float *wide = scratch + static_cast<size_t>(most) * kWide, *sums = wide + static_cast<size_t>(rows) * (lanes < most ? lanes : most);
+  for (int p = p0; p < p1; p += kGroupPanels) {
+    const int end = (p + kGroupPanels < p1 ? p + kGroupPanels : p1) * kNarrowPanel;
+    body(Group{r0, rows, p * kNarrowPanel, end < n ? end : n, sums, wide, scratch});
+  }
 }
 
 // ---- Y = X W^T ---------------------------------------------------------------------------------
@@ -576,7 +634,7 @@ void narrowLinear(const NarrowArgs& g, int r0, int r1, int p0, int p1, float* sc
   const int k = padded4(g.k), k2 = padded4(g.k2);
   const Way way = g.xBytes ? Way::BytePairs : g.wScale ? Way::Bytes : Way::Halves;
   const Term terms[] = {{way, g.xBytes ? static_cast<const void*>(g.xBytes) : g.x, k, g.w, k, g.xBytes ? k / 2 : k}, {Way::Halves, g.x2, g.ldx2, g.w2, k2, k2}};
-  groups(r0, r1, p0, p1, g.n, scratch, [&](const Group& group) {
+  groups(r0, r1, p0, p1, g.n, terms[0].lanes + k2, scratch, [&](const Group& group) {
     const auto finished = [&](int n) {
       const size_t to = static_cast<size_t>(group.first) * g.ldy + n;
       Leave leave;
@@ -608,7 +666,9 @@ void narrowDx(const NarrowDxArgs& g, int r0, int r1, int p0, int p1, float* scra
   int count = 0;
   for (int i = 0; i < g.terms; ++i) terms[count++] = {g.term[i].bytes ? Way::TurnedBytes : Way::TurnedHalves, g.term[i].dy, g.term[i].lddy, g.term[i].w, k, g.term[i].n};
   if (g.k2) terms[count++] = {Way::Halves, g.x2, g.ldx2, g.w2, k2, k2};
-  groups(r0, r1, p0, p1, g.k, scratch, [&](const Group& group) {
+  int lanes = 0;
+  for (int i = 0; i < count; ++i) lanes += terms[i].lanes;
+  groups(r0, r1, p0, p1, g.k, lanes, scratch, [&](const Group& group) {
     product<Vec>(group, terms, count, false, [&](int n) {
       float* to = g.dx + group.first * g.lddx + n;
       Leave leave;

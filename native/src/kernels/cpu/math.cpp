@@ -118,6 +118,21 @@ int Math::pieceStart(int m, int pieces, int i) const {
   return std::min(m, tile * blockStart(blockCount(m, tile), pieces, i));
 }
 
+/// Rows of the longest piece, in whole tiles.
+int Math::pieceRows(int m, int pieces) const {
+  const int tile = ops_.narrow->tileRows;
+  return tile * blockCount(blockCount(m, tile), pieces);
+}
+
+/// Chunks of nearly equal numbers of panels: few enough that what is made of rows serves several of them, and enough,
+/// `each` for a thread, that all threads end together.
+int Math::panelChunks(int columns, int pieces, int each) const {
+  const int panels = ops_.narrow->panels, all = columns * pieces;
+  const int least = std::min(panels / 6, all / threads()), most = std::max(all / (32 * threads()), std::clamp(std::max(all / (each * threads()), least), 1, panels));
+  const int chunks = blockCount(columns, most);
+  return pieces > 1 ? chunks : std::min(columns, blockCount(chunks, threads()) * threads());
+}
+
 void Math::reserve(size_t count) {
   for (Scratch& scratch : scratch_) scratch.atLeast(count);
 }
@@ -209,17 +224,16 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
   g.y = y;
   g.ldy = ldy;
   g.stream = 4.0 * x.rows * w.n >= kStreamBytes;
-  const size_t scratch = narrowDxScratch();
-  reserve(scratch);
   const int columns = static_cast<int>(narrowPanels(w.n)), m = x.rows;
   const double work = static_cast<double>(m) * w.n * w.k;
   const bool alone = threads() == 1 || work < (m <= kSmallRows ? kParallelDecode : kParallelWork);
   const int pieces = alone ? leastPieces(m) : rowPieces(m);
-  // Few enough chunks that widened rows serve several panels, and enough that all threads end together.
-  const int grain = std::max(columns * pieces / (32 * threads()), std::clamp(columns * pieces / (4 * threads()), 1, ops_.narrow->linearPanels)), chunks = (columns + grain - 1) / grain;
+  const int chunks = alone ? blockCount(columns, ops_.narrow->panels) : panelChunks(columns, pieces, 4);
+  const size_t scratch = ops_.narrow->scratch(pieceRows(m, pieces), blockCount(columns, chunks), padded4(w.k) + padded4(g.k2));
+  reserve(scratch);
   const auto body = [&](int i, int worker) {
-    const int part = i / chunks, first = i % chunks * grain;
-    ops_.narrow->linear(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), first, std::min(first + grain, columns), scratch_[worker].atLeast(scratch));
+    const int part = i / chunks, chunk = i % chunks;
+    ops_.narrow->linear(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), blockStart(columns, chunks, chunk), blockStart(columns, chunks, chunk + 1), scratch_[worker].atLeast(scratch));
   };
   if (alone) for (int i = 0; i < chunks * pieces; ++i) body(i, 0);
   else pool_.run(chunks * pieces, body);
@@ -309,13 +323,15 @@ void Math::narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
   g.lddx = lddx;
   g.add = add;
   g.stream = 4.0 * dy[0].rows * g.k >= kStreamBytes;
-  const size_t scratch = narrowDxScratch();
-  reserve(scratch);
   const int columns = static_cast<int>(narrowPanels(g.k)), m = dy[0].rows, pieces = rowPieces(m);
-  const int grain = std::clamp(columns * pieces / (kDxPanels * threads()), 1, kDxPanels), chunks = (columns + grain - 1) / grain;
+  const int chunks = threads() == 1 ? blockCount(columns, ops_.narrow->panels) : panelChunks(columns, pieces, 3);
+  int lanes = padded4(g.k2);
+  for (int t = 0; t < terms; ++t) lanes += g.term[t].n;
+  const size_t scratch = ops_.narrow->scratch(pieceRows(m, pieces), blockCount(columns, chunks), lanes);
+  reserve(scratch);
   pool_.run(chunks * pieces, [&](int i, int worker) {
-    const int part = i / chunks, first = i % chunks * grain;
-    ops_.narrow->dx(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), first, std::min(first + grain, columns), scratch_[worker].atLeast(scratch));
+    const int part = i / chunks, chunk = i % chunks;
+    ops_.narrow->dx(g, pieceStart(m, pieces, part), pieceStart(m, pieces, part + 1), blockStart(columns, chunks, chunk), blockStart(columns, chunks, chunk + 1), scratch_[worker].atLeast(scratch));
   });
 }
 

@@ -147,6 +147,8 @@ class Math {
   int rowPieces(int m) const;
   int leastPieces(int m) const;
   int pieceStart(int m, int pieces, int i) const;
+  int pieceRows(int m, int pieces) const;
+  int panelChunks(int columns, int pieces, int each) const;
   void reserve(size_t count);  // grows every worker's scratch before a loop
 
   const Ops& ops_;

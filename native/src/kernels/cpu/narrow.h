@@ -96,8 +96,8 @@ struct FewArgs;
 struct NarrowOps {
   /// Rows of a tile, of which `linear` and `dx` want whole ones.
   int tileRows;
-  /// Panels that a call of `linear` had better have together, at most: they share what it makes of the rows.
-  int linearPanels;
+  /// Panels that a call of `linear` or `dx` had better have together, at most: they share what it makes of the rows.
+  int panels;
   /// fp32 -> bf16, nearest even.
   void (*toBf16)(const float* x, size_t n, uint16_t* out);
   /// As in Ops, rounded to bf16.
@@ -106,11 +106,13 @@ struct NarrowOps {
   float (*toBytes)(const float* x, int k, uint8_t* out);
   /// One row to 16 bits as high and low bytes around 128; @returns the scale of the low ones.
   float (*toWords)(const float* x, int k, uint8_t* high, uint8_t* low);
-  /// Rows [r0,r1) x the panels [p0,p1); at most kNarrowSpan rows. scratch: narrowDxScratch() floats.
+  /// Floats of scratch that `linear` and `dx` want for `rows` x `panels` and a contraction over `lanes` in all.
+  size_t (*scratch)(int rows, int panels, int lanes);
+  /// Rows [r0,r1) x the panels [p0,p1); at most kNarrowSpan rows.
   void (*linear)(const NarrowArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// All of a few rows x the panel p (few.h). scratch: narrowScratch() floats.
   void (*few)(const FewArgs&, int p, float* scratch);
-  /// Rows [r0,r1) x the inputs of panels [p0,p1), at most kDxPanels. scratch: narrowDxScratch() floats.
+  /// Rows [r0,r1), at most as many, x the inputs of panels [p0,p1).
   void (*dx)(const NarrowDxArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// The columns of panel p. scratch: narrowScratch() floats.
   void (*outer)(const NarrowOuterArgs&, int p, float* scratch);

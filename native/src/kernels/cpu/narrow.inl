@@ -30,11 +30,11 @@ constexpr int kTileRows = 32, kBlockK = 256, kByteBlockK = 2 * kBlockK, kStepK =
 #else
 constexpr int kTileRows = hindsight::kNarrowRows, kBlockK = kNarrowK, kByteBlockK = 4 * kBlockK, kStepK = 4;
 #endif
-/// Most panels of a call of narrowLinear.
+/// Most panels of a call.
 #ifdef NARROW_OWN_PRODUCTS
-constexpr int kLinearPanels = 6;  // rows are widened once for them
+constexpr int kPanels = 12;  // rows are widened once for them
 #else
-constexpr int kLinearPanels = hindsight::kDxPanels;
+constexpr int kPanels = hindsight::kDxPanels;
 #endif
 /// Most rows of a bf16 tile of `strips` strips: where few columns leave registers free, more rows.
 #ifdef NARROW_TALL_TILES
@@ -566,6 +566,12 @@ double spin(Dtype dtype, long steps) {
   return spinFloats(steps);
 }
 
+#ifndef NARROW_OWN_PRODUCTS
+size_t productScratch(int, int, int) { return hindsight::narrowDxScratch(); }
+#else
+size_t productScratch(int rows, int panels, int lanes);
+#endif
+
 #ifdef NARROW_MATRIX_TILES
 void release();
 /// `op`, after which the thread's tile registers are free again.
@@ -575,13 +581,13 @@ void released(Args... args) {
   release();
 }
 constexpr NarrowOps narrowTable() {
-  return NarrowOps{kTileRows, kLinearPanels, toBf16, halfSwigluBackward, toBytes, toWords,
+  return NarrowOps{kTileRows, kPanels, toBf16, halfSwigluBackward, toBytes, toWords, productScratch,
                    released<narrowLinear, const NarrowArgs&, int, int, int, int, float*>, released<few, const FewArgs&, int, float*>,
                    released<narrowDx, const NarrowDxArgs&, int, int, int, int, float*>, released<narrowOuter, const NarrowOuterArgs&, int, float*>,
                    released<halfAttention, const AttentionArgs&, int, int, int, float*>, released<halfAttentionBackward, const AttentionBackwardArgs&, int, float*>, spin};
 }
 #else
-constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, kLinearPanels, toBf16, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, halfAttention, kHalfAttentionBackward, spin}; }
+constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, kPanels, toBf16, halfSwigluBackward, toBytes, toWords, productScratch, narrowLinear, few, narrowDx, narrowOuter, halfAttention, kHalfAttentionBackward, spin}; }
 #endif
 
 }  // namespace

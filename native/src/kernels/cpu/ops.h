@@ -191,8 +191,6 @@ struct Ops {
   const NarrowOps* narrow;  // bf16 and int8 weights
 };
 
-/// Panels of outputs that linearDx() turns at a time.
-constexpr int kTurnedPanels = 32;
 /// Of linearDxWide: rows and panels of inputs that one call may have, so that its sums stay in the second-level cache. Many
 /// inputs, for dY comes from far away once for each call, and the weight once for each stretch of rows.
 /// kMostPanel: outputs of the widest panel.

@@ -368,7 +368,7 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float*) {
 }  // namespace
 
 const Ops* referenceOps() {
-  static constexpr NarrowOps narrow{kNarrowRows, kDxPanels, toBf16, halfSwigluBackward, toBytes, toWords, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
+  static constexpr NarrowOps narrow{kNarrowRows, kDxPanels, toBf16, halfSwigluBackward, toBytes, toWords, [](int, int, int) { return narrowDxScratch(); }, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
   static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, rowPanels, linearDx, linearDxWide,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};

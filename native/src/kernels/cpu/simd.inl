@@ -376,8 +376,8 @@ void rowPanels(const RowPanel* items, int count, int k) {
   }
 }
 
-/// Outputs of a block of linearDx: turned, a panel of inputs of it stays near while all rows pass by.
-constexpr int kTurnedBlock = hindsight::kTurnedPanels * kPanel, kFewOutputs = 2 * kPanel;
+/// Outputs of a block of linearDx: turned, a panel of inputs of it stays in the second-level cache while all rows pass by.
+constexpr int kTurnedBlock = kWidth == 16 ? 1024 : 1536, kFewOutputs = 2 * kPanel;
 static_assert((kTurnedBlock + kFewOutputs) * kPanel <= hindsight::narrowDxScratch(), "a block and LoRA's");
 
 /// out[n - n0][panel] = W[n, k0 : k0+panel] for n in [n0,n1); n0 is a multiple of the panel.
