@@ -124,12 +124,11 @@ int Math::pieceRows(int m, int pieces) const {
   return tile * blockCount(blockCount(m, tile), pieces);
 }
 
-/// Chunks of nearly equal numbers of panels: few enough that what is made of rows serves several of them, and enough,
-/// `each` for a thread, that all threads end together.
+/// Chunks of at most `panels` panels each: few enough that what is made of rows serves several of them, and enough, `each` for a
+/// thread, that all threads end together.
 int Math::panelChunks(int columns, int pieces, int each) const {
-  const int panels = ops_.narrow->panels, all = columns * pieces;
-  const int least = std::min(panels / 6, all / threads()), most = std::max(all / (32 * threads()), std::clamp(std::max(all / (each * threads()), least), 1, panels));
-  const int chunks = blockCount(columns, most);
+  const int panels = ops_.narrow->panels, all = columns * pieces, least = std::min(panels / 6, all / threads());
+  const int chunks = blockCount(columns, threads() == 1 ? panels : std::clamp(std::max(all / (each * threads()), least), 1, panels));
   return pieces > 1 ? chunks : std::min(columns, blockCount(chunks, threads()) * threads());
 }
 
@@ -228,7 +227,8 @@ void Math::narrowLinear(Rows& x, const PackedWeight& w, Rows* inner, const Packe
   const double work = static_cast<double>(m) * w.n * w.k;
   const bool alone = threads() == 1 || work < (m <= kSmallRows ? kParallelDecode : kParallelWork);
   const int pieces = alone ? leastPieces(m) : rowPieces(m);
-  const int chunks = alone ? blockCount(columns, ops_.narrow->panels) : panelChunks(columns, pieces, 4);
+  // Of very many panels more go together than share what is made of rows.
+  const int chunks = std::min(panelChunks(columns, pieces, 4), blockCount(columns, std::max(1, columns * pieces / (32 * threads()))));
   const size_t scratch = ops_.narrow->scratch(pieceRows(m, pieces), blockCount(columns, chunks), padded4(w.k) + padded4(g.k2));
   reserve(scratch);
   const auto body = [&](int i, int worker) {
@@ -324,7 +324,7 @@ void Math::narrowDx(Rows* dy, const PackedWeight* const* w, int terms, Rows* dxa
   g.add = add;
   g.stream = 4.0 * dy[0].rows * g.k >= kStreamBytes;
   const int columns = static_cast<int>(narrowPanels(g.k)), m = dy[0].rows, pieces = rowPieces(m);
-  const int chunks = threads() == 1 ? blockCount(columns, ops_.narrow->panels) : panelChunks(columns, pieces, 3);
+  const int chunks = panelChunks(columns, pieces, 3);
   int lanes = padded4(g.k2);
   for (int t = 0; t < terms; ++t) lanes += g.term[t].n;
   const size_t scratch = ops_.narrow->scratch(pieceRows(m, pieces), blockCount(columns, chunks), lanes);

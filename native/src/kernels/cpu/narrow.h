@@ -96,7 +96,7 @@ struct FewArgs;
 struct NarrowOps {
   /// Rows of a tile, of which `linear` and `dx` want whole ones.
   int tileRows;
-  /// Panels that a call of `linear` or `dx` had better have together, at most: they share what it makes of the rows.
+  /// Panels of a call that share what it makes of the rows. `dx` takes no more.
   int panels;
   /// fp32 -> bf16, nearest even.
   void (*toBf16)(const float* x, size_t n, uint16_t* out);
@@ -112,7 +112,7 @@ struct NarrowOps {
   void (*linear)(const NarrowArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// All of a few rows x the panel p (few.h). scratch: narrowScratch() floats.
   void (*few)(const FewArgs&, int p, float* scratch);
-  /// Rows [r0,r1), at most as many, x the inputs of panels [p0,p1).
+  /// Rows [r0,r1), at most as many, x the inputs of at most `panels` panels [p0,p1).
   void (*dx)(const NarrowDxArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// The columns of panel p. scratch: narrowScratch() floats.
   void (*outer)(const NarrowOuterArgs&, int p, float* scratch);
