@@ -2,7 +2,7 @@
 // that cannot saturate.
 //
 // Method (Goto's): the contraction is cut into blocks of lanes, a lane being one fp32 input or a pair of 16-bit ones; most
-// contractions are one block. Of a block, the rows of A are widened once for up to kGroupPanels panels of 64 outputs, six
+// contractions are one block. Of a block, the rows of A are widened once for up to kPanels panels of 64 outputs, six
 // side by side in the order in which tiles read them, and pass from the third-level cache while the weight, widened strip by
 // strip, stays in the second: [lanes][strip]. Between blocks the sums wait in C [panels][rows][64]. Several terms, LoRA's behind the
 // base's or those of a gradient, are one contraction, and a block may hold lanes of some of them. bf16 is widened to fp32 and multiplied
@@ -19,8 +19,6 @@ namespace {
 
 /// A tile: vectors and number of outputs.
 constexpr int kTileVecs = 2, kWide = kTileVecs * kWidth;
-/// Most panels of a group.
-constexpr int kGroupPanels = kPanels;
 /// Most lanes of a block of a product. Their strip lies in the second-level cache, or in the first where rows are few, so that
 /// making it is much of the work.
 inline int blockLanes(int rows) { return rows < 192 ? 320 : 1536; }
@@ -107,17 +105,13 @@ inline void stripTile(int rows, const StripTile& t) {
 
 // ---- widening ----------------------------------------------------------------------------------
 
-/// n bf16 numbers to fp32; may write up to 7 beyond. `ahead`: of a row that is widened soon.
-inline void widenHalves(const uint16_t* x, int n, float* out, const uint16_t* ahead = nullptr) {
-  if (ahead)
-    for (int i = 0; i < n; i += 32) __builtin_prefetch(ahead + i);
+/// n bf16 numbers to fp32; may write up to 7 beyond.
+inline void widenHalves(const uint16_t* x, int n, float* out) {
   for (int i = 0; i < n; i += 8)
     storeInts(out + i, (VecI)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))), 16));
 }
 /// Groups of four bytes around 128 to two pairs of words: (0, 2) and (1, 3).
-inline void widenRow(const uint8_t* x, int groups, float* out, const uint8_t* ahead = nullptr) {
-  if (ahead)
-    for (int i = 0; i < 4 * groups; i += 64) __builtin_prefetch(ahead + i);
+inline void widenRow(const uint8_t* x, int groups, float* out) {
   for (int g = 0; g < groups; g += 8) {
     const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + 4 * g));
     const __m256i even = _mm256_and_si256(v, _mm256_set1_epi16(0xff)), odd = _mm256_srli_epi16(v, 8);
@@ -367,7 +361,7 @@ void int8Tile(int rows, const ByteTile& t) {
 
 // ---- a product of some rows ----------------------------------------------------------------------
 
-/// Rows [first, first + rows) of a product and the outputs [n0, n1), at most kGroupPanels panels; n0 begins a panel.
+/// Rows [first, first + rows) of a product and the outputs [n0, n1), at most kPanels panels; n0 begins a panel.
 struct Group {
   int first, rows, n0, n1;
   float* sums;   // C, which one block alone writes for a strip that is not whole only
@@ -615,15 +609,15 @@ inline void product(const Group& g, const Term* terms, int count, bool add, Last
 /// B, then A, then C.
 size_t productScratch(int rows, int panels, int lanes) {
   const int most = blockLanes(rows), block = lanes < most ? lanes : most;
-  return static_cast<size_t>(most) * kWide + static_cast<size_t>(rows) * block + static_cast<size_t>(rows) * kNarrowPanel * (panels < kGroupPanels ? panels : kGroupPanels) + kWidth;
+  return static_cast<size_t>(most) * kWide + static_cast<size_t>(rows) * block + static_cast<size_t>(rows) * kNarrowPanel * (panels < kPanels ? panels : kPanels) + kWidth;
 }
 /// body(group) over the rows [r0,r1) and panels [p0,p1) of `n` outputs; `lanes` of all terms.
 template <class Body>
 inline void groups(int r0, int r1, int p0, int p1, int n, int lanes, float* scratch, Body body) {
   const int rows = r1 - r0, most = blockLanes(rows);
   float *wide = scratch + static_cast<size_t>(most) * kWide, *sums = wide + static_cast<size_t>(rows) * (lanes < most ? lanes : most);
-  for (int p = p0; p < p1; p += kGroupPanels) {
-    const int end = (p + kGroupPanels < p1 ? p + kGroupPanels : p1) * kNarrowPanel;
+  for (int p = p0; p < p1; p += kPanels) {
+    const int end = (p + kPanels < p1 ? p + kPanels : p1) * kNarrowPanel;
     body(Group{r0, rows, p * kNarrowPanel, end < n ? end : n, sums, wide, scratch});
   }
 }
