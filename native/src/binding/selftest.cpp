@@ -369,7 +369,8 @@ void Bench::attention(bool half) {
       page[static_cast<size_t>(i) * kPage + t % kPage] = k[static_cast<size_t>(t) * kvWidth + i];
       page[static_cast<size_t>(kvWidth) * kPage + (static_cast<size_t>(i / d) * kPage + t % kPage) * d + i % d] = v[static_cast<size_t>(t) * kvWidth + i];
     }
-  Floats scratch = allocateFloats(attentionScratch(d) + attentionBackwardScratch(s, d));
+  const int span = size(2) == 1 ? 1 : group;  // heads of a call
+  Floats scratch = allocateFloats(attentionScratch(d, group) + attentionBackwardScratch(s, d));
   const auto forward = [&](const Ops& ops, int from, float* out, float* lse) {
     AttentionArgs g;
     g.half = half;
@@ -384,8 +385,11 @@ void Bench::attention(bool half) {
     g.valueOffset = kvSize;
     g.out = out;
     g.lse = lse;
-    for (int h = 0; h < heads; ++h)
-      for (int r0 = 0; r0 < g.rows; r0 += kPage) (half ? ops.narrow->attention : ops.attention)(g, h, r0, r0 + kPage < g.rows ? r0 + kPage : g.rows, scratch.get());
+    for (int h = 0; h < heads; h += half ? span : 1)
+      for (int r0 = 0; r0 < g.rows; r0 += kPage) {
+        const int r1 = r0 + kPage < g.rows ? r0 + kPage : g.rows;
+        half ? ops.narrow->attention(g, h, span, r0, r1, scratch.get()) : ops.attention(g, h, r0, r1, scratch.get());
+      }
   };
   const size_t size = static_cast<size_t>(s) * width;
   Floats a = allocateFloats(size), b = allocateFloats(size), lseA = allocateFloats(static_cast<size_t>(s) * heads), lseB = allocateFloats(static_cast<size_t>(s) * heads);
@@ -395,7 +399,6 @@ void Bench::attention(bool half) {
   compare(name, dims({s - start, start, heads, kvHeads, d}), a.get(), b.get(), static_cast<size_t>(s - start) * width);
   compare(name + ".lse", dims({s - start, heads}), lseA.get(), lseB.get(), static_cast<size_t>(s - start) * heads);
   forward(plain_, 0, b.get(), lseB.get());
-  const int span = this->size(2) == 1 ? 1 : group;
   const size_t copies = static_cast<size_t>(group / span * parts) * s * kvWidth, sizes[3] = {size, copies, copies};
   Floats grads[2][3];
   for (int side = 0; side < 2; ++side) {

@@ -6,6 +6,7 @@ constexpr int kRowBlock = 6;
 
 #include "kernels/cpu/simd.inl"
 #include "kernels/cpu/dot256.inl"
+#include "kernels/cpu/attention256.inl"
 
 namespace hindsight {
 const Ops* avx2Ops() {

@@ -33,7 +33,7 @@ struct Leave {
   Finish finish;
 };
 
-/// C[rows][strip] (+)= A B; A lies [lanes][rows], or in rows kWideRow apart.
+/// C[rows][strip] (+)= A B; A lies [lanes][rows], or in rows a known distance apart.
 struct StripTile {
   const float* a;
   const float* b;
@@ -64,9 +64,9 @@ inline __attribute__((always_inline)) void addLane(VecI (&acc)[Rows][2], const f
         : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x), "=&x"(product) : "m"(a[r * Distance]), "x"(w0), "x"(w1));
 }
 
-template <class Sum, bool Packed, int Rows>
+template <class Sum, int Distance, int Rows>
 void runStrip(const StripTile& t) {
-  constexpr int vecs = kTileVecs, strip = kWide, distance = Packed ? 1 : kWideRow, step = Packed ? Rows : 1;
+  constexpr int vecs = kTileVecs, strip = kWide, distance = Distance ? Distance : 1, step = Distance ? 1 : Rows;
   Sum acc[Rows][vecs] = {};
   if (t.add)
 #pragma GCC unroll 6
@@ -97,9 +97,10 @@ void runStrip(const StripTile& t) {
   leaveAll(t.leave.finish, t.c, t.ldc, sums);
 }
 
-template <class Sum, bool Packed>
+/// Distance of A's rows; 0: it lies [lanes][rows].
+template <class Sum, int Distance>
 inline void stripTile(int rows, const StripTile& t) {
-  static constexpr void (*at[])(const StripTile&) = {runStrip<Sum, Packed, 1>, runStrip<Sum, Packed, 2>, runStrip<Sum, Packed, 3>, runStrip<Sum, Packed, 4>, runStrip<Sum, Packed, 5>, runStrip<Sum, Packed, 6>};
+  static constexpr void (*at[])(const StripTile&) = {runStrip<Sum, Distance, 1>, runStrip<Sum, Distance, 2>, runStrip<Sum, Distance, 3>, runStrip<Sum, Distance, 4>, runStrip<Sum, Distance, 5>, runStrip<Sum, Distance, 6>};
   at[rows - 1](t);
 }
 
@@ -304,7 +305,7 @@ void bf16Tile(int rows, const BfTile& t) {
         for (int r = 0; r < height; r += kTileRows) {
           Leave leave;
           if (last) leave.finish = moved(t.finish, r0 + r, s);
-          stripTile<Vec, false>(height - r < kTileRows ? height - r : kTileRows, {a + r * kWideRow, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, leave});
+          stripTile<Vec, kWideRow>(height - r < kTileRows ? height - r : kTileRows, {a + r * kWideRow, b, lanes, t.c + (r0 + r) * t.ldc + s, t.ldc, add, leave});
         }
       }
     }
@@ -466,30 +467,35 @@ inline __attribute__((always_inline)) void storeLanes(const Vec (&row)[kTileRows
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) store(out + kTileRows * (i + 4), (Vec)_mm256_permute2f128_pd(abcd[i], ef[i], 0x31));
 }
-/// A of a tile's rows [first, first + rows) in a segment: out[lanes][rows]. Reads up to 7 lanes beyond the segment.
+/// A of a tile of `rows` rows: out[lanes][rows]. eight(r, lane) are eight lanes of row r, also where fewer are left.
+template <class Eight>
+inline __attribute__((always_inline)) void packLanes(int lanes, int rows, float* out, Eight eight) {
+  for (int lane = 0; lane < lanes; lane += 8, out += 8 * rows) {
+    Vec x[kTileRows];
+#pragma GCC unroll 6
+    for (int r = 0; r < kTileRows; ++r) x[r] = eight(r, lane);
+    if (lane + 10 <= lanes && rows == kTileRows) {
+      storeLanes(x, out);
+      continue;
+    }
+    float part[8 * kTileRows + 2];
+    storeLanes(x, part);
+    const int count = lanes - lane < 8 ? lanes - lane : 8;
+    for (int i = 0; i < count; ++i)
+      for (int r = 0; r < rows; ++r) out[i * rows + r] = part[i * kTileRows + r];
+  }
+}
+/// The rows [first, first + rows) of a segment. Reads up to 7 lanes beyond it.
 template <Way way>
 inline void packTile(const Segment& s, int first, int rows, float* out) {
   const Term& t = *s.term;
   const char* row[kTileRows];
   for (int r = 0; r < kTileRows; ++r) row[r] = t.row(first + (r < rows ? r : rows - 1), s.first);
   const long laneBytes = t.perLane() * t.xBytes(), next = kTileRows * t.ldx * t.xBytes();
-  for (int lane = 0; lane < s.lanes; lane += 8, out += 8 * rows) {
-    Vec x[kTileRows];
-#pragma GCC unroll 6
-    for (int r = 0; r < kTileRows; ++r) {
-      if (lane % 32 == 0) __builtin_prefetch(row[r] + lane * laneBytes + next);
-      x[r] = eightLanes<way>(row[r] + lane * laneBytes);
-    }
-    if (lane + 10 <= s.lanes && rows == kTileRows) {
-      storeLanes(x, out);
-      continue;
-    }
-    float lanes[8 * kTileRows + 2];
-    storeLanes(x, lanes);
-    const int count = s.lanes - lane < 8 ? s.lanes - lane : 8;
-    for (int i = 0; i < count; ++i)
-      for (int r = 0; r < rows; ++r) out[i * rows + r] = lanes[i * kTileRows + r];
-  }
+  packLanes(s.lanes, rows, out, [&](int r, int lane) __attribute__((always_inline)) {
+    if (lane % 32 == 0) __builtin_prefetch(row[r] + lane * laneBytes + next);
+    return eightLanes<way>(row[r] + lane * laneBytes);
+  });
 }
 /// The same of all segments of a block, for all rows of a group.
 inline void packRows(const Group& g, const Block& block) {
@@ -583,7 +589,7 @@ inline void multiply(const Group& g, const Block& here, const Block& then, bool 
             bringToWrite(finish.to + r * finish.ldto + line);
             if (finish.residual && finish.residual != finish.to) __builtin_prefetch(finish.residual + r * finish.ldto + line);
           }
-      stripTile<Sum, true>(rows, t);
+      stripTile<Sum, 0>(rows, t);
       if (finish.to && cols < kWide) finishPart(finish, t.c, rows, cols);
       t.a += kTileRows * here.lanes;
       t.c += kTileRows * kNarrowPanel;

@@ -474,25 +474,30 @@ void Math::rmsnormBackward(const float* x, const float* weight, const float* dy,
 }
 
 void Math::attention(const std::vector<AttentionArgs>& sequences) {
-  const size_t scratch = attentionScratch(sequences[0].headDim);
-  reserve(scratch);
-  int chunks = 0;
+  const AttentionArgs& model = sequences[0];
   double work = 0;
+  int items = 0;  // of heads that share their keys
   for (const AttentionArgs& g : sequences) {
-    chunks += (g.rows + kPage - 1) / kPage * g.heads;
+    items += blockCount(g.rows, kPage) * g.kvHeads;
     work += 2.0 * g.rows * (g.start + g.rows) * g.heads * g.headDim;
   }
+  const bool alone = threads() == 1 || work < kParallelWork;
+  const int group = model.heads / model.kvHeads, span = model.half && ops_.narrow->sharesKeys && (alone || items >= 4 * threads()) ? group : 1;
+  const int chunks = items * (group / span);
+  const size_t scratch = attentionScratch(model.headDim, span);
+  reserve(scratch);
   const auto body = [&](int first, int last, int worker) {
     for (int i = first; i < last; ++i) {
       int at = i;
       const AttentionArgs* g = sequences.data();
-      for (; at >= (g->rows + kPage - 1) / kPage * g->heads; ++g) at -= (g->rows + kPage - 1) / kPage * g->heads;
+      for (; at >= blockCount(g->rows, kPage) * g->heads / span; ++g) at -= blockCount(g->rows, kPage) * g->heads / span;
       // Late tiles see the most keys: hand them out first, so that no thread ends with a long one.
-      const int tiles = (g->rows + kPage - 1) / kPage, r0 = (tiles - 1 - at % tiles) * kPage;
-      (g->half ? ops_.narrow->attention : ops_.attention)(*g, at / tiles, r0, r0 + kPage < g->rows ? r0 + kPage : g->rows, scratch_[worker].atLeast(scratch));
+      const int tiles = blockCount(g->rows, kPage), r0 = (tiles - 1 - at % tiles) * kPage, r1 = std::min(r0 + kPage, g->rows), head = at / tiles * span;
+      float* room = scratch_[worker].atLeast(scratch);
+      g->half ? ops_.narrow->attention(*g, head, span, r0, r1, room) : ops_.attention(*g, head, r0, r1, room);
     }
   };
-  if (threads() == 1 || work < kParallelWork) body(0, chunks, 0);
+  if (alone) body(0, chunks, 0);
   else ranges(chunks, 1, body);
 }
 

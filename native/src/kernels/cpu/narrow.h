@@ -98,6 +98,8 @@ struct NarrowOps {
   int tileRows;
   /// Panels of a call that share what it makes of the rows. `dx` takes no more.
   int panels;
+  /// Whether `attention` makes of the keys something that the query heads of a key head can share.
+  bool sharesKeys;
   /// fp32 -> bf16, nearest even.
   void (*toBf16)(const float* x, size_t n, uint16_t* out);
   /// As in Ops, rounded to bf16.
@@ -116,8 +118,9 @@ struct NarrowOps {
   void (*dx)(const NarrowDxArgs&, int r0, int r1, int p0, int p1, float* scratch);
   /// The columns of panel p. scratch: narrowScratch() floats.
   void (*outer)(const NarrowOuterArgs&, int p, float* scratch);
-  /// As in Ops, with bf16 products and, in the forward pass, bf16 pages (attention.inl).
-  void (*attention)(const AttentionArgs&, int head, int r0, int r1, float* scratch);
+  /// As in Ops, with bf16 products and, in the forward pass, bf16 pages (attention.inl), there of the heads
+  /// [head, head + span) of one key head. scratch: attentionScratch(D, span).
+  void (*attention)(const AttentionArgs&, int head, int span, int r0, int r1, float* scratch);
   void (*attentionBackward)(const AttentionBackwardArgs&, int item, float* scratch);
   /// Multiplies in registers only, for the peak that benchmarks are compared with; @returns the
   /// operations done (a multiply-add is two).

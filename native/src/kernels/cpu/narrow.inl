@@ -568,8 +568,14 @@ double spin(Dtype dtype, long steps) {
 
 #ifndef NARROW_OWN_PRODUCTS
 size_t productScratch(int, int, int) { return hindsight::narrowDxScratch(); }
+void spanAttention(const AttentionArgs& g, int head, int span, int r0, int r1, float* scratch) {
+  for (int i = 0; i < span; ++i) halfAttention(g, head + i, r0, r1, scratch);
+}
+constexpr bool kSharesKeys = false;
 #else
 size_t productScratch(int rows, int panels, int lanes);
+void spanAttention(const AttentionArgs& g, int head, int span, int r0, int r1, float* scratch);
+constexpr bool kSharesKeys = true;
 #endif
 
 #ifdef NARROW_MATRIX_TILES
@@ -581,13 +587,13 @@ void released(Args... args) {
   release();
 }
 constexpr NarrowOps narrowTable() {
-  return NarrowOps{kTileRows, kPanels, toBf16, halfSwigluBackward, toBytes, toWords, productScratch,
+  return NarrowOps{kTileRows, kPanels, kSharesKeys, toBf16, halfSwigluBackward, toBytes, toWords, productScratch,
                    released<narrowLinear, const NarrowArgs&, int, int, int, int, float*>, released<few, const FewArgs&, int, float*>,
                    released<narrowDx, const NarrowDxArgs&, int, int, int, int, float*>, released<narrowOuter, const NarrowOuterArgs&, int, float*>,
-                   released<halfAttention, const AttentionArgs&, int, int, int, float*>, released<halfAttentionBackward, const AttentionBackwardArgs&, int, float*>, spin};
+                   released<spanAttention, const AttentionArgs&, int, int, int, int, float*>, released<halfAttentionBackward, const AttentionBackwardArgs&, int, float*>, spin};
 }
 #else
-constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, kPanels, toBf16, halfSwigluBackward, toBytes, toWords, productScratch, narrowLinear, few, narrowDx, narrowOuter, halfAttention, kHalfAttentionBackward, spin}; }
+constexpr NarrowOps narrowTable() { return NarrowOps{kTileRows, kPanels, kSharesKeys, toBf16, halfSwigluBackward, toBytes, toWords, productScratch, narrowLinear, few, narrowDx, narrowOuter, spanAttention, kHalfAttentionBackward, spin}; }
 #endif
 
 }  // namespace

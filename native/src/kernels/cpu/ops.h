@@ -196,8 +196,9 @@ struct Ops {
 /// kMostPanel: outputs of the widest panel.
 constexpr int kDxRows = 128, kWidePanels = 18, kMostPanel = 32;
 static_assert(narrowDxScratch() >= static_cast<size_t>(kDxRows) * kWidePanels * kMostPanel + kSlack, "sums of one call");
-inline size_t attentionScratch(int headDim) {
-  return static_cast<size_t>(kPage) * (2 * padded32(headDim) + 2 * kAttentionBlock) + 4 * kSlack;
+inline size_t attentionScratch(int headDim, int span = 1) {
+  const size_t wide = padded32(headDim);
+  return static_cast<size_t>(span) * kPage * 2 * (wide + kAttentionBlock) + 16 * (wide + kAttentionBlock) + 4 * kSlack;
 }
 inline size_t attentionBackwardScratch(int rows, int headDim) {
   const size_t padded = static_cast<size_t>(rows + kAttentionTile - 1) / kAttentionTile * kAttentionTile, wide = padded32(headDim);

@@ -184,6 +184,9 @@ void attention(const AttentionArgs& g, int head, int r0, int r1, float*) {
     if (g.lse) g.lse[static_cast<size_t>(head) * g.rows + r] = static_cast<float>(top + std::log(sum));
   }
 }
+void spanAttention(const AttentionArgs& g, int head, int span, int r0, int r1, float*) {
+  for (int i = 0; i < span; ++i) attention(g, head + i, r0, r1, nullptr);
+}
 
 void attentionBackward(const AttentionBackwardArgs& g, int item, float*) {
   const int d = g.headDim, s = g.rows, width = g.heads * d, kvWidth = g.kvHeads * d, first = item / g.parts * g.span, kvHead = first / (g.heads / g.kvHeads), part = item % g.parts;
@@ -368,7 +371,7 @@ void narrowOuter(const NarrowOuterArgs& g, int p, float*) {
 }  // namespace
 
 const Ops* referenceOps() {
-  static constexpr NarrowOps narrow{kNarrowRows, kDxPanels, toBf16, halfSwigluBackward, toBytes, toWords, [](int, int, int) { return narrowDxScratch(); }, narrowLinear, few, narrowDx, narrowOuter, attention, attentionBackward, [](Dtype, long) { return 0.0; }};
+  static constexpr NarrowOps narrow{kNarrowRows, kDxPanels, false, toBf16, halfSwigluBackward, toBytes, toWords, [](int, int, int) { return narrowDxScratch(); }, narrowLinear, few, narrowDx, narrowOuter, spanAttention, attentionBackward, [](Dtype, long) { return 0.0; }};
   static constexpr Ops ops{"reference", 1, kRowBlock, pack, packRows, linear, linearSmall, rowPanels, linearDx, linearDxWide,
                            outer, rmsnorm, rmsnormBackward, rope, attention, attentionBackward,
                            swiglu, swigluBackward, logSumExp, softmaxScaled, adamw, &narrow};
