@@ -26,7 +26,7 @@ describe.each(loadNative().isas.filter((isa) => isa !== 'reference'))('%s', (isa
     }
     expect(wrong).toEqual([]);
     expect([...ops].sort()).toEqual([
-      'adamw', 'attention', 'attention.bf16', 'attention.bf16.dk', 'attention.bf16.dq', 'attention.bf16.dv', 'attention.bf16.lse', 'attention.dk', 'attention.dq', 'attention.dv', 'attention.lse', 'bf16', 'bf16Dx', 'bf16Outer', 'few bf16', 'few int8 x 16 bit', 'few int8 x bf16', 'int8', 'int8 x bf16', 'int8Dx', 'linear', 'linearDx', 'linearDxWide', 'linearSmall',
+      'adamw', 'attention', 'attention.alone', 'attention.bf16', 'attention.bf16.alone', 'attention.bf16.dk', 'attention.bf16.dq', 'attention.bf16.dv', 'attention.bf16.lse', 'attention.dk', 'attention.dq', 'attention.dv', 'attention.lse', 'bf16', 'bf16Dx', 'bf16Outer', 'few bf16', 'few int8 x 16 bit', 'few int8 x bf16', 'int8', 'int8 x bf16', 'int8Dx', 'linear', 'linearDx', 'linearDxWide', 'linearSmall',
       'logSumExp', 'outer', 'rmsnorm', 'rmsnormBackward', 'rope', 'rowPanels', 'softmaxScaled', 'swiglu', 'swigluBackward.bf16.gate', 'swigluBackward.bf16.up', 'swigluBackward.gate', 'swigluBackward.up', 'toBf16', 'toBytes', 'toBytes.scale', 'unpackRow',
     ]);
   });

@@ -371,7 +371,7 @@ void Bench::attention(bool half) {
     }
   const int span = size(2) == 1 ? 1 : group;  // heads of a call
   Floats scratch = allocateFloats(attentionScratch(d, group) + attentionBackwardScratch(s, d));
-  const auto forward = [&](const Ops& ops, int from, float* out, float* lse) {
+  const auto forward = [&](const Ops& ops, int from, float* out, float* lse, bool alone = false) {
     AttentionArgs g;
     g.half = half;
     g.headDim = d;
@@ -385,10 +385,11 @@ void Bench::attention(bool half) {
     g.valueOffset = kvSize;
     g.out = out;
     g.lse = lse;
-    for (int h = 0; h < heads; h += half ? span : 1)
-      for (int r0 = 0; r0 < g.rows; r0 += kPage) {
-        const int r1 = r0 + kPage < g.rows ? r0 + kPage : g.rows;
-        half ? ops.narrow->attention(g, h, span, r0, r1, scratch.get()) : ops.attention(g, h, r0, r1, scratch.get());
+    const int together = alone || !half ? 1 : span, most = alone ? 1 : kPage;
+    for (int h = 0; h < heads; h += together)
+      for (int r0 = 0; r0 < g.rows; r0 += most) {
+        const int r1 = r0 + most < g.rows ? r0 + most : g.rows;
+        half ? ops.narrow->attention(g, h, together, r0, r1, scratch.get()) : ops.attention(g, h, r0, r1, scratch.get());
       }
   };
   const size_t size = static_cast<size_t>(s) * width;
@@ -398,6 +399,13 @@ void Bench::attention(bool half) {
   const std::string name = half ? "attention.bf16" : "attention";
   compare(name, dims({s - start, start, heads, kvHeads, d}), a.get(), b.get(), static_cast<size_t>(s - start) * width);
   compare(name + ".lse", dims({s - start, heads}), lseA.get(), lseB.get(), static_cast<size_t>(s - start) * heads);
+  // What a row is does not depend on what it is computed with: a token's log-prob is the same whether it decoded or is scored.
+  forward(fast_, start, b.get(), lseB.get(), true);
+  float changed = 0;
+  for (size_t i = 0; i < static_cast<size_t>(s - start) * width; ++i) changed += a[i] != b[i];
+  for (size_t i = 0; i < static_cast<size_t>(s - start) * heads; ++i) changed += lseA[i] != lseB[i];
+  const float none = 0;
+  compare(name + ".alone", dims({s - start, start, heads, kvHeads, d}), &changed, &none, 1);
   forward(plain_, 0, b.get(), lseB.get());
   const size_t copies = static_cast<size_t>(group / span * parts) * s * kvWidth, sizes[3] = {size, copies, copies};
   Floats grads[2][3];
