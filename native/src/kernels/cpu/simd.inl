@@ -698,18 +698,27 @@ void attentionBackward(const AttentionBackwardArgs& g, int item, float* scratch)
       }
       for (int block = 0; block <= own; ++block) {
         const int base = block * n, count = s - base < n ? s - base : n;
-        smallGemm<1>(rows, n, d, qt, rows, kt + static_cast<size_t>(block) * d * n, n, p, n, false);
-        smallGemm<1>(rows, n, d, ot, rows, vt + static_cast<size_t>(block) * d * n, n, ds, n, false);
+        // Of the queries' own block only what is not after them, a panel of keys at a time.
+        const int step = block == own ? kPanel : n;
+        const float *keysT = kt + static_cast<size_t>(block) * d * n, *valuesT = vt + static_cast<size_t>(block) * d * n;
+        for (int c = 0; c < count; c += step) {
+          smallGemm<1>(rows - c, step, d, qt + c, rows, keysT + c, n, p + c * n + c, n, false);
+          smallGemm<1>(rows - c, step, d, ot + c, rows, valuesT + c, n, ds + c * n + c, n, false);
+        }
         for (int i = 0; i < rows; ++i) {
           const int valid = r0 + i - base + 1 < n ? r0 + i - base + 1 : n;
           expRow<n>(p + i * n, valid, g.lse[static_cast<size_t>(head) * s + r0 + i]);
 #pragma GCC unroll 8
           for (int j = 0; j < n; j += kWidth)
-            store(ds + i * n + j, load(p + i * n + j) * (load(ds + i * n + j) - delta[i]));
+            store(ds + i * n + j, j < valid ? load(p + i * n + j) * (load(ds + i * n + j) - delta[i]) : Vec{});
         }
-        smallGemm<n>(rows, d, count, ds, 1, keys + static_cast<size_t>(base) * kvWidth, kvWidth, dq, width, true);
-        smallGemm<1>(count, d, rows, ds, n, q, d, dk + static_cast<size_t>(base) * kvWidth, kvWidth, true);
-        smallGemm<1>(count, d, rows, p, n, dOut, width, dv + static_cast<size_t>(base) * kvWidth, kvWidth, true);
+        for (int c = 0; c < count; c += step) {
+          const int some = count - c < step ? count - c : step, seen = c + step < count ? c + step : count;
+          const size_t to = static_cast<size_t>(base + c) * kvWidth;
+          smallGemm<n>(rows - c < step ? rows - c : step, d, seen, ds + c * n, 1, keys + static_cast<size_t>(base) * kvWidth, kvWidth, dq + static_cast<size_t>(c) * width, width, true);
+          smallGemm<1>(some, d, rows - c, ds + c * n + c, n, q + c * d, d, dk + to, kvWidth, true);
+          smallGemm<1>(some, d, rows - c, p + c * n + c, n, dOut + static_cast<size_t>(c) * width, width, dv + to, kvWidth, true);
+        }
       }
       for (int i = 0; i < rows; ++i)
         for (int j = 0; j < d; ++j) dq[static_cast<size_t>(i) * width + j] *= g.scale;
