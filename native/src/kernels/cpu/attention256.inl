@@ -34,8 +34,8 @@ inline void packQueries(const Queries& queries, float* out) {
 void spanAttention(const AttentionArgs& g, int head, int span, int r0, int r1, float* scratch) {
   const Queries queries{g, head, r0, r1 - r0, span * (r1 - r0)};
   const int d = g.headDim, wide = padded32(d), rows = queries.rows;
-  // Where there is little to share, keys and values are widened in registers.
-  if (rows <= 2) {
+  // For one or two rows a head, as in decoding, keys and values are widened in registers.
+  if (queries.count <= 2) {
     for (int i = 0; i < span; ++i) halfAttention(g, head + i, r0, r1, scratch);
     return;
   }
